@@ -1,0 +1,26 @@
+"""What a lip-sync engine promises. Every one passes tests/contracts/test_lipsync.py.
+
+A *mouth track* is JSON: {"fps": 24, "mouths": {"<actor id>": [[x, y, width], ...]}}: the centre and width of
+each character's mouth, in pixels of the clip, one entry a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from callsheet.recipes import EngineId, LipsyncRecipe
+from callsheet.store.base import Outcome, Room
+
+
+class LipsyncEngine(Protocol):
+    """Moves mouths to speech."""
+
+    @property
+    def id(self) -> EngineId:
+        """Enters every recipe; raise its version when the pixels change."""
+
+    def able(self) -> str:
+        """Empty when it can work here, else the reason and the remedy as one line."""
+
+    def sync(self, recipe: LipsyncRecipe, room: Room) -> Outcome:
+        """Files: main, H.264 in MP4 without sound, as many frames as the clip. Raises EngineError."""

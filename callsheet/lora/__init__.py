@@ -1,0 +1,1 @@
+"""What a LoRA file is, read from its header alone."""

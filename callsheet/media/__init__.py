@@ -1,0 +1,1 @@
+"""Everything done to finished pictures and sound: conform, splice, mix, captions."""

@@ -1,0 +1,71 @@
+"""Facts about media files, read with PyAV (no ffprobe needed)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.error import FFmpegError
+
+from callsheet.errors import MediaUnreadable
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file holds. Durations in seconds, sizes in pixels, rates as Fractions."""
+
+    duration: float
+    width: int = 0
+    height: int = 0
+    fps: Fraction = Fraction(0)
+    frames: int = 0
+    """Counted packets of the video stream; 0 without video."""
+    video_codec: str = ""
+    pixel_format: str = ""
+    audio_codec: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    audio_duration: float = 0.0
+    subtitle_codecs: tuple[str, ...] = ()
+
+    @property
+    def has_video(self) -> bool:
+        return bool(self.video_codec)
+
+    @property
+    def has_audio(self) -> bool:
+        return bool(self.audio_codec)
+
+
+def probe(path: Path) -> Facts:
+    """Inspect a media file without decoding it. Raises MediaUnreadable."""
+    try:
+        with av.open(str(path)) as container:
+            return _facts(container)
+    except (FFmpegError, OSError, ValueError) as error:
+        raise MediaUnreadable(path=path.name, kind="media", detail=str(error)[:200]) from error
+
+
+def _facts(container: av.container.InputContainer) -> Facts:
+    video = container.streams.video[0] if container.streams.video else None
+    audio = container.streams.audio[0] if container.streams.audio else None
+    whole = float(container.duration / av.time_base) if container.duration else 0.0
+    video_seconds = float(video.duration * video.time_base) if video and video.duration and video.time_base else 0.0
+    audio_seconds = float(audio.duration * audio.time_base) if audio and audio.duration and audio.time_base else whole
+    frames = sum(1 for packet in container.demux(video) if packet.size) if video else 0
+    return Facts(
+        duration=video_seconds or whole or audio_seconds,
+        width=video.width if video else 0,
+        height=video.height if video else 0,
+        fps=Fraction(video.average_rate or 0) if video else Fraction(0),
+        frames=frames,
+        video_codec=video.codec_context.name if video else "",
+        pixel_format=(video.codec_context.pix_fmt or "") if video else "",
+        audio_codec=audio.codec_context.name if audio else "",
+        sample_rate=audio.codec_context.sample_rate if audio else 0,
+        channels=audio.codec_context.channels if audio else 0,
+        audio_duration=audio_seconds if audio else 0.0,
+        subtitle_codecs=tuple(s.codec_context.name for s in container.streams.subtitles),
+    )

@@ -1,0 +1,376 @@
+"""The words of the domain as values: actors, scripts, orders, and what came of them.
+
+Every model is frozen and refuses unknown fields. Times are seconds, sizes are pixels, rates are frames a
+second as Fractions; a suffix says any other unit. Covers what a user says and what a run answers; what
+determines a single artifact is in recipes.py.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
+
+from callsheet.presets import DELIVER, Quality, TransitionKind, delivery_size
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+"""An id that is safe in a key, a path and a URL."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+Volume = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
+"""Linear gain: 1 leaves the level as it is."""
+
+Seconds = Annotated[float, Field(ge=0, le=4 * 3600, allow_inf_nan=False)]
+
+Pixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
+
+
+def _as_rate(value: Any) -> Any:
+    if isinstance(value, float):                      # 29.97 and 23.976 mean the broadcast rates
+        exact = Fraction(value).limit_denominator(1001)
+        drop = Fraction(round(value * 1.001) * 1000, 1001)
+        return drop if abs(float(drop) - value) < 0.005 and value != round(value) else exact
+    return Fraction(str(value)) if isinstance(value, (int, str)) else value
+
+
+Rate = Annotated[
+    Fraction,
+    BeforeValidator(_as_rate),
+    PlainSerializer(str, return_type=str),
+    Field(ge=1, le=120),
+]
+"""Frames a second, exact: 30, '30000/1001' or 29.97."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Family(StrEnum):
+    """The base models whose LoRAs callsheet tells apart."""
+
+    FLUX = "flux"
+    SDXL = "sdxl"
+    SD15 = "sd15"
+    WAN = "wan"
+
+
+class SourceFile(Frozen):
+    """A file the user names. Once admitted it is known by its digest, and the path is only a label."""
+
+    path: str
+    """Local path or s3:// URL."""
+    sha256: Sha256 | None = None
+    """Digest of its bytes; None until the order is admitted."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class CharacterSheet(Frozen):
+    """How a character looks, applied to every segment it is in."""
+
+    appearance: str = ""
+    clothing: str = ""
+    style: str = ""
+    negative: str = ""
+
+
+class Voice(Frozen):
+    """Who speaks. Empty `name` lets the engine choose one that differs between the characters of a cast."""
+
+    name: str = ""
+    """An engine's own voice name, such as `en-us+f3` or an ElevenLabs voice id."""
+    words_per_minute: int = Field(165, ge=80, le=400)
+    pitch: int = Field(50, ge=0, le=99)
+
+
+class Actor(Frozen):
+    """A trained character."""
+
+    id: Slug
+    name: str = ""
+    """As spoken and shown; the id stands in when it is empty."""
+    lora: SourceFile
+    lora_strength: float = Field(0.7, ge=0, le=2)
+    base_model: Family | None = None
+    """The family the LoRA must be of; None accepts what its header says."""
+    description: str = Field("", max_length=2000)
+    sheet: CharacterSheet = CharacterSheet()
+    voice: Voice = Voice()
+    user_id: Slug | None = None
+
+    @property
+    def display_name(self) -> str:
+        return self.name or self.id
+
+
+class Transition(Frozen):
+    """How a scene becomes the next one."""
+
+    kind: TransitionKind = TransitionKind.CROSSFADE
+    seconds: float = Field(0.5, ge=0, le=10, allow_inf_nan=False)
+    """Rounded to whole frames of the delivery; a cut has none."""
+
+
+class Line(Frozen):
+    """One thing said by one character."""
+
+    speaker: Slug
+    """Actor id."""
+    text: str = Field(min_length=1, max_length=1000)
+
+
+class Scene(Frozen):
+    """What is seen and said without a cut of the story."""
+
+    prompt: str = Field(min_length=1, max_length=4000)
+    seconds: float = Field(5.0, ge=0.2, le=4 * 3600, allow_inf_nan=False)
+    """Of the finished film; grows with its dialogue when the order says fit: grow."""
+    cast: tuple[Slug, ...] = ()
+    """Ids of the actors seen; empty means the whole cast of the order."""
+    lines: tuple[Line, ...] = ()
+    emotion: Slug = "neutral"
+    angle: Slug = "front"
+    intensity: float = Field(0.5, ge=0, le=1)
+    language: str = Field("en-us", pattern=r"^[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8})*$")
+    transition: Transition = Transition()
+    """Into the next scene; the last scene's is not used."""
+
+
+class TakeSpec(Frozen):
+    """A base clip of a persona. Emotions and angles are open sets: new ones are data, not code."""
+
+    emotion: Slug = "neutral"
+    angle: Slug = "front"
+    intensity: float = Field(0.5, ge=0, le=1)
+
+
+DEFAULT_TAKES: tuple[TakeSpec, ...] = (
+    TakeSpec(emotion="neutral", angle="front", intensity=0.5),
+    TakeSpec(emotion="neutral", angle="three_quarter", intensity=0.5),
+    TakeSpec(emotion="happy", angle="three_quarter", intensity=0.7),
+    TakeSpec(emotion="intense", angle="closeup", intensity=0.9),
+)
+
+
+class Effect(Frozen):
+    """A sound at a moment of the film."""
+
+    file: SourceFile
+    start: Seconds
+    volume: Volume = 1.0
+
+
+class Ducking(Frozen):
+    """How far the music bed goes down while somebody speaks."""
+
+    base_volume: Volume = 0.15
+    """Level of music while nobody speaks."""
+    duck_db: float = Field(-8.0, ge=-60, le=0)
+    """Further change under speech, in dB."""
+    attack_ms: float = Field(50, ge=1, le=5000)
+    release_ms: float = Field(300, ge=1, le=10000)
+
+
+class Sound(Frozen):
+    """Everything heard beside the voices."""
+
+    music: SourceFile | None = None
+    ambience: SourceFile | None = None
+    ambience_volume: Volume = 0.1
+    effects: tuple[Effect, ...] = Field((), max_length=100)
+    ducking: Ducking = Ducking()
+    loudness_lufs: float = Field(-14.0, ge=-40, le=-5)
+    """Integrated loudness of the finished film."""
+    true_peak_dbtp: float = Field(-1.0, ge=-9, le=0)
+
+
+class CaptionMode(StrEnum):
+    OFF = "off"
+    BESIDE = "beside"
+    BURNED = "burned"
+
+
+class Cue(Frozen):
+    """One caption: `text` is shown from `start` to `end`, in seconds of the film or clip."""
+
+    text: str = Field(min_length=1, max_length=500)
+    start: Seconds
+    end: Seconds
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a caption must end after it starts ({self.start} to {self.end})")
+        return self
+
+
+class CaptionStyle(Frozen):
+    """How burned captions look."""
+
+    font_size: int = Field(48, ge=8, le=400)
+    """Pixels on a 1080 pixels wide portrait picture or a 1080 pixels high landscape one; scales with it."""
+    color: str = "white"
+    stroke_color: str = "black"
+    stroke_width: float = Field(2, ge=0, le=40)
+    position_y: float = Field(0.75, ge=0, le=1)
+    """Centre of the text, as a share of the picture's height from its top."""
+
+
+class Captions(Frozen):
+    """Sidecar files are always written unless the mode is off; `burned` also draws them."""
+
+    mode: CaptionMode = CaptionMode.BESIDE
+    style: CaptionStyle = CaptionStyle()
+
+
+class Format(Frozen):
+    """Delivered picture size in pixels and frames a second."""
+
+    width: Pixels
+    height: Pixels
+    fps: Rate
+
+    @classmethod
+    def of(cls, quality: Quality, orientation: str = "landscape") -> Format:
+        width, height = delivery_size(quality, orientation)
+        return cls(width=width, height=height, fps=DELIVER[quality].fps)
+
+    @property
+    def label(self) -> str:
+        fps = str(self.fps) if self.fps.denominator == 1 else f"{float(self.fps):.3f}".rstrip("0")
+        return f"{self.width}x{self.height}@{fps}"
+
+
+class Poster(Frozen):
+    """Poster frame parameters, under the names of the source system."""
+
+    width: Pixels = 1024
+    height: Pixels = 1024
+    steps: int = Field(22, ge=1, le=200)
+    sampler_name: str = "euler"
+    scheduler_name: str = "simple"
+    flux_guidance: float = Field(6.5, ge=0, le=30)
+    model: str = "flux1-dev-fp8"
+    style_lora_name: str = "SBai_style_101"
+    style_lora_strength: float = Field(1.0, ge=0, le=2)
+    background: str = ""
+    """Added to the prompt, when one is wanted."""
+
+
+class Generate(Frozen):
+    """What engines are asked for; None takes the tier's figure."""
+
+    engine: str = "auto"
+    speech: str = "auto"
+    lipsync: str = "auto"
+    steps: int | None = Field(None, ge=1, le=200)
+    cfg: float | None = Field(None, ge=0, le=30)
+    px: int | None = Field(None, ge=64, le=4096)
+
+
+class Gpu(StrEnum):
+    """Where the GPU half runs."""
+
+    AUTO = "auto"
+    HERE = "here"
+    POOL = "pool"
+
+
+class Order(Frozen):
+    """Everything one finished video needs."""
+
+    title: str = Field(min_length=1, max_length=200)
+    cast: tuple[Actor, ...] = Field(min_length=1, max_length=8)
+    scenes: tuple[Scene, ...] = Field(min_length=1, max_length=500)
+    sound: Sound = Sound()
+    captions: Captions = Captions()
+    quality: Quality = Quality.STANDARD
+    format: Format | None = None
+    """None delivers the tier's own landscape size and rate."""
+    takes: tuple[TakeSpec, ...] = DEFAULT_TAKES
+    poster: Poster = Poster()
+    generate: Generate = Generate()
+    fit: Literal["grow", "error"] = "grow"
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    job_id: Slug | None = None
+    """Names the delivery keys; None takes the order's fingerprint."""
+
+    @property
+    def delivered(self) -> Format:
+        return self.format or Format.of(self.quality)
+
+    def actor(self, actor_id: str) -> Actor:
+        return next(a for a in self.cast if a.id == actor_id)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ids = [a.id for a in self.cast]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"an actor is in the cast twice: {', '.join(ids)}")
+        for n, scene in enumerate(self.scenes):
+            for who in (*scene.cast, *(line.speaker for line in scene.lines)):
+                if who not in ids:
+                    raise ValueError(f"scenes[{n}] names {who}, who is not in the cast ({', '.join(ids)})")
+        return self
+
+
+class StageRow(Frozen):
+    """One line of a production's account: a recipe, and whether it had to be made."""
+
+    stage: str
+    label: str
+    fingerprint: Sha256
+    cached: bool
+    seconds: float
+    """Wall time this run spent on it; 0 when it was made already."""
+    made_by: str
+    """The engine or program that really made it."""
+
+
+class Status(StrEnum):
+    MADE = "made"
+    WAITING = "waiting"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Production(Frozen):
+    """What came of an order."""
+
+    title: str
+    actor_id: str
+    status: Status
+    job_id: str = ""
+    seconds: float = 0.0
+    """Wall time of this run."""
+    duration: float = 0.0
+    """Length of the finished film."""
+    format: str = ""
+    video: str = ""
+    thumbnail: str = ""
+    posters: dict[str, str] = {}
+    """Actor id -> URL."""
+    takes: dict[str, tuple[str, ...]] = {}
+    """Actor id -> URLs, in the order they were asked for."""
+    captions: tuple[str, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    error_code: str = ""
+    made_at: datetime | None = None

@@ -1,0 +1,95 @@
+"""Recipes: everything that determines a result, and the fingerprint that names it before it is made.
+
+A recipe's inputs are `Ref`s to other recipes or digests of files, so the whole plan of a film is known
+before anything runs. Raise a recipe class's `version` when its stage's code changes the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from callsheet.models import Frozen, Sha256
+
+
+class Stage(StrEnum):
+    """One word a stage, the same in flows, tasks, domain, tests and store keys. In order of work."""
+
+    TRAIN_COMPLETE = "train_complete"
+    INTAKE = "intake"
+    SPEECH = "speech"
+    POSTER = "poster"
+    TAKES = "takes"
+    SEGMENTS = "segments"
+    LIPSYNC = "lipsync"
+    CONFORM = "conform"
+    SPLICE = "splice"
+    MIX = "mix"
+    UPLOAD = "upload"
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether the stage belongs to the shoot, the GPU half."""
+        return self in (Stage.POSTER, Stage.TAKES, Stage.SEGMENTS, Stage.LIPSYNC)
+
+
+class Ref(Frozen):
+    """One artifact of another recipe's record."""
+
+    stage: Stage
+    fingerprint: Sha256
+    name: str = "main"
+    """Which of the record's artifacts."""
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, floats as Python prints them."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """sha256 of a text, as hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Recipe(Frozen):
+    """Base of all recipes. Two equal recipes give the same result."""
+
+    stage: ClassVar[Stage]
+    version: ClassVar[int] = 1
+    label_fields: ClassVar[frozenset[str]] = frozenset({"label"})
+    """Fields that are for people only and determine nothing."""
+
+    label: str = ""
+    """What a person calls it, such as `scene 2, segment 1`. Not part of the fingerprint."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over stage, version and every determining field."""
+        fields = self.model_dump(mode="json", exclude=set(self.label_fields))
+        return digest(canonical({"stage": self.stage, "version": self.version, "inputs": fields}))
+
+    def ref(self, name: str = "main") -> Ref:
+        """A reference to one of this recipe's artifacts, for another recipe's inputs."""
+        return Ref(stage=self.stage, fingerprint=self.fingerprint, name=name)
+
+    def refs(self) -> tuple[Ref, ...]:
+        """Every artifact this recipe is made from, in field order, once each."""
+        return tuple(dict.fromkeys(_refs_in(self)))
+
+
+def _refs_in(value: Any) -> Iterator[Ref]:
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _refs_in(getattr(value, name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _refs_in(item)

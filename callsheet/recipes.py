@@ -1,0 +1,251 @@
+"""The recipe of every stage: what determines a LoRA's acceptance, a poster, a clip, a reel, a film.
+
+Pure values. plan.py writes them, the stages follow them, the store files results under their fingerprints.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from callsheet.models import (
+    CaptionMode,
+    CaptionStyle,
+    Cue,
+    Ducking,
+    Family,
+    Frozen,
+    Pixels,
+    Rate,
+    Sha256,
+    Volume,
+)
+from callsheet.presets import GENERATION_RATE, MAX_SEGMENT_FRAMES, TransitionKind
+from callsheet.recipe import Recipe, Ref, Stage
+
+
+class EngineId(Frozen):
+    """Which engine, which version of its code, which model: all three decide the pixels."""
+
+    name: str
+    version: int
+    model: str = ""
+
+
+class LoraUse(Frozen):
+    """One slot of the LoRA stack. Slot 1 is the style, then one slot a character."""
+
+    role: Literal["style", "character"]
+    name: str
+    """Actor id for a character, the LoRA's own name for a style."""
+    display_name: str = ""
+    sha256: Sha256 | None = None
+    """Digest of the file; None for a style that the engine knows by name."""
+    strength: float
+
+
+class TrainCompleteRecipe(Recipe):
+    """A LoRA that is there, whole, and of the right family. Artifact: main, the file itself."""
+
+    stage: ClassVar[Stage] = Stage.TRAIN_COMPLETE
+    sha256: Sha256
+    base_model: Family | None = None
+
+
+class IntakeRecipe(Recipe):
+    """A file of the order, checked and copied into the store. Artifact: main."""
+
+    stage: ClassVar[Stage] = Stage.INTAKE
+    sha256: Sha256
+    kind: Literal["audio", "picture", "clip"]
+
+
+class SpeechRecipe(Recipe):
+    """One spoken line. Artifact: main, a mono WAV; facts: seconds."""
+
+    stage: ClassVar[Stage] = Stage.SPEECH
+    engine: EngineId
+    voice: str
+    """The engine's own name of the voice; already chosen, never empty."""
+    words_per_minute: int
+    pitch: int
+    language: str
+    text: str
+
+
+class PosterRecipe(Recipe):
+    """A poster frame. Artifact: main, a JPEG of exactly width x height."""
+
+    stage: ClassVar[Stage] = Stage.POSTER
+    engine: EngineId
+    prompt: str
+    negative: str = ""
+    width: Pixels
+    height: Pixels
+    steps: int
+    sampler_name: str
+    scheduler_name: str
+    flux_guidance: float
+    loras: tuple[LoraUse, ...]
+    seed: int
+
+
+class ClipRecipe(Recipe):
+    """A generated clip. Artifacts: main (video without sound, H.264, exactly num_frames), last_frame (PNG).
+
+    An engine that knows where the mouths are adds `mouths` (see faces/base.py).
+    """
+
+    engine: EngineId
+    scene: str
+    """The scene's own words, without the sheet's additions."""
+    prompt: str
+    negative: str = ""
+    width: Pixels
+    """Of the raw clip; conform brings it to the delivery's size."""
+    height: Pixels
+    num_frames: int = Field(ge=1, le=MAX_SEGMENT_FRAMES)
+    fps: Rate = GENERATION_RATE
+    steps: int
+    cfg: float
+    loras: tuple[LoraUse, ...]
+    first_frame: Ref | None = None
+    """A PNG or JPEG to start from: poster, nearest take's frame, or the previous segment's last frame."""
+    start_frame: int = 0
+    """Index of the clip's first frame within its scene, so that motion goes on across segments."""
+    emotion: str = "neutral"
+    angle: str = "front"
+    intensity: float = 0.5
+    seed: int
+
+
+class TakeRecipe(ClipRecipe):
+    """A base clip of a persona: five seconds of one emotion from one angle."""
+
+    stage: ClassVar[Stage] = Stage.TAKES
+
+
+class SegmentRecipe(ClipRecipe):
+    """At most 120 frames of a scene."""
+
+    stage: ClassVar[Stage] = Stage.SEGMENTS
+
+
+class PlacedVoice(Frozen):
+    """A spoken line at its moment."""
+
+    audio: Ref
+    speaker: str
+    """Actor id."""
+    start: float
+    """Seconds from the start of the clip or film; negative when it began in an earlier segment."""
+
+
+class LipsyncRecipe(Recipe):
+    """A clip or still whose mouths follow the speech. Artifact: main, as many frames as the clip.
+
+    A still lasts as long as its last voice.
+    """
+
+    stage: ClassVar[Stage] = Stage.LIPSYNC
+    engine: EngineId
+    clip: Ref
+    mouths: Ref | None = None
+    voices: tuple[PlacedVoice, ...] = Field(min_length=1)
+    fps: Rate = GENERATION_RATE
+    quality: str = "standard"
+
+
+class EncodeSettings(Frozen):
+    """x264 settings. Every clip of one film has the same, or its reel could not be copied together."""
+
+    crf: int
+    preset: str
+    max_kbit: int | None = None
+    """Cap of the bit rate; None lets crf decide alone."""
+
+
+class ConformRecipe(Recipe):
+    """A clip at the delivery's size and rate, in its one and only encode. Artifact: main."""
+
+    stage: ClassVar[Stage] = Stage.CONFORM
+    clip: Ref
+    width: Pixels
+    height: Pixels
+    fps: Rate
+    frames: int = Field(ge=1)
+    """Exactly this many come out."""
+    head: int = 0
+    """Frames of the transition window at the start: frame `head` is a key frame."""
+    tail: int = 0
+    """Frames of the transition window at the end: frame `frames - tail` is a key frame."""
+    encode: EncodeSettings
+    cues: tuple[Cue, ...] = ()
+    """Captions to burn, in seconds of this clip."""
+    style: CaptionStyle | None = None
+
+
+class Join(Frozen):
+    """How one clip becomes the next; `frames` of both overlap."""
+
+    kind: TransitionKind
+    frames: int = Field(ge=0)
+
+
+class SpliceRecipe(Recipe):
+    """All clips as one reel without sound. Artifact: main, sum(frames) - sum(joins) frames."""
+
+    stage: ClassVar[Stage] = Stage.SPLICE
+    clips: tuple[Ref, ...] = Field(min_length=1)
+    clip_frames: tuple[int, ...]
+    joins: tuple[Join, ...]
+    """One fewer than the clips."""
+    fps: Rate
+    encode: EncodeSettings
+
+
+class PlacedEffect(Frozen):
+    audio: Ref
+    start: float
+    volume: Volume
+
+
+class MixRecipe(Recipe):
+    """The film: reel and sound. Artifacts: main (MP4), thumbnail (JPEG), srt and vtt where there are cues."""
+
+    stage: ClassVar[Stage] = Stage.MIX
+    reel: Ref
+    seconds: float
+    """Length of the reel; the sound is exactly as long."""
+    voices: tuple[PlacedVoice, ...] = ()
+    music: Ref | None = None
+    ambience: Ref | None = None
+    ambience_volume: Volume = 0.1
+    effects: tuple[PlacedEffect, ...] = ()
+    ducking: Ducking = Ducking()
+    loudness_lufs: float = -14.0
+    true_peak_dbtp: float = -1.0
+    cues: tuple[Cue, ...] = ()
+    captions: CaptionMode = CaptionMode.BESIDE
+    language: str = "en"
+
+
+class DeliveredFile(Frozen):
+    source: Ref
+    key: str
+
+
+class UploadRecipe(Recipe):
+    """Files of a production under their delivery keys. Facts: urls by key."""
+
+    stage: ClassVar[Stage] = Stage.UPLOAD
+    destination: str
+    """Folder URL or s3://bucket/prefix."""
+    files: tuple[DeliveredFile, ...]
+
+
+ANY_RECIPE: tuple[type[Recipe], ...] = (
+    TrainCompleteRecipe, IntakeRecipe, SpeechRecipe, PosterRecipe, TakeRecipe, SegmentRecipe,
+    LipsyncRecipe, ConformRecipe, SpliceRecipe, MixRecipe, UploadRecipe,
+)
