@@ -10,6 +10,7 @@
     │   ├── SettingMissing        setting.missing        a key, bucket or program is not configured
     │   ├── MediaUnreadable       media.unreadable       a sound, picture or clip cannot be read
     │   ├── AddressRefused        download.refused       a URL that callsheet will not open
+    │   ├── KeyRefused            store.key_refused      a key that no store will take
     │   ├── LoraUnreadable        lora.unreadable        not a whole safetensors file
     │   │   └── LoraUnsafe        lora.unsafe            a format that can run code when it is loaded
     │   ├── LoraFamilyUnknown     lora.family_unknown    no known base model fits its key names
@@ -26,6 +27,7 @@
     ├── StoreError              store.failed           the store answered with an error (retryable)
     │   ├── NotInStore            store.missing          a file or record that should be there is not
     │   ├── StoreCorrupt          store.corrupt          bytes differ from their digest
+    │   ├── StoreDenied           store.denied           the store refused the credentials
     │   └── UploadFailed          store.upload           a delivery could not be written (retryable)
     ├── Fenced                  claim.fenced           somebody else took this work over
     ├── ServerError             server.failed          Prefect's server or its database did not start
@@ -164,6 +166,12 @@ class AddressRefused(InputError):
     remedy = "use an https address on the public internet, or send the bytes as base64"
 
 
+class KeyRefused(InputError):
+    code = "store.key_refused"
+    summary = "key {key!r} is refused ({detail})"
+    remedy = "use a relative key such as posters/a.jpg: short segments, none hidden, no .. and no control characters"
+
+
 class LoraUnreadable(InputError):
     code = "lora.unreadable"
     summary = "{path} is not a whole safetensors file ({detail})"
@@ -267,6 +275,15 @@ class StoreCorrupt(StoreError):
     code = "store.corrupt"
     summary = "{key} in {url} differs from its digest ({detail})"
     remedy = "remove that file and run again: it is made anew"
+    retryable = False
+
+
+class StoreDenied(StoreError):
+    """Trying again with the same credentials cannot help."""
+
+    code = "store.denied"
+    summary = "store {url} refused the credentials ({detail})"
+    remedy = "check the access key, its secret, this machine's clock and what the key may do in that bucket"
     retryable = False
 
 

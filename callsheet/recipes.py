@@ -33,6 +33,20 @@ class EngineId(Frozen):
     model: str = ""
 
 
+class Choices(Frozen):
+    """What `auto` came to: resolved when the plan is made, so that recipes never depend on where they run."""
+
+    clips: EngineId
+    speech: EngineId
+    lipsync: EngineId
+    voices: dict[str, str]
+    """Actor id -> the speech engine's voice."""
+    clips_have_mouths: bool
+    """Whether the clip engine tells where mouths are."""
+    destination: str
+    """URL of the delivery."""
+
+
 class LoraUse(Frozen):
     """One slot of the LoRA stack. Slot 1 is the style, then one slot a character."""
 

@@ -1,0 +1,100 @@
+"""What belongs to an actor rather than to a film: the LoRA, the poster, the takes.
+
+Recipes of these are equal in every order of the same seed and quality, so they are made once.
+"""
+
+from __future__ import annotations
+
+from callsheet.models import Actor, Order, Scene, SourceFile, TakeSpec
+from callsheet.presets import GENERATE
+from callsheet.prompts import negative_prompt, poster_prompt, take_prompt
+from callsheet.recipe import canonical, digest
+from callsheet.recipes import Choices, LoraUse, PosterRecipe, TakeRecipe, TrainCompleteRecipe
+
+TAKE_SECONDS = 5
+
+
+def seed_for(order: Order, *what: object) -> int:
+    """A seed of its own for each thing made, from the order's."""
+    return int(digest(canonical([order.seed, *map(str, what)]))[:8], 16)
+
+
+def digest_of(file: SourceFile) -> str:
+    """The digest of an admitted file. Raises ValueError for one that is not."""
+    if file.sha256 is None:
+        raise ValueError(f"{file.path} is not admitted: its digest is not known")
+    return file.sha256
+
+
+def lora_use(actor: Actor) -> LoraUse:
+    """An actor's slot in the LoRA stack."""
+    return LoraUse(
+        role="character",
+        name=actor.id,
+        display_name=actor.display_name,
+        sha256=digest_of(actor.lora),
+        strength=actor.lora_strength,
+    )
+
+
+def train_complete(actor: Actor) -> TrainCompleteRecipe:
+    """The recipe that an actor's LoRA has to pass first."""
+    return TrainCompleteRecipe(label=actor.display_name, sha256=digest_of(actor.lora), base_model=actor.base_model)
+
+
+def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
+    """The poster of one actor of the order."""
+    asked = order.poster
+    return PosterRecipe(
+        label=actor.display_name,
+        engine=choices.clips.model_copy(update={"model": choices.clips.model or asked.model}),
+        prompt=poster_prompt(actor, asked.background),
+        negative=actor.sheet.negative,
+        width=asked.width,
+        height=asked.height,
+        steps=asked.steps,
+        sampler_name=asked.sampler_name,
+        scheduler_name=asked.scheduler_name,
+        flux_guidance=asked.flux_guidance,
+        loras=(
+            LoraUse(role="style", name=asked.style_lora_name, strength=asked.style_lora_strength),
+            lora_use(actor),
+        ),
+        seed=seed_for(order, "poster", actor.id),
+    )
+
+
+def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choices) -> TakeRecipe:
+    """One base clip of an actor. Square, so that films of every format share it."""
+    profile = GENERATE[order.quality]
+    px = order.generate.px or profile.px
+    return TakeRecipe(
+        label=f"{actor.display_name} take {number}: {spec.emotion} {spec.angle}",
+        engine=choices.clips,
+        scene=f"{actor.display_name}, {spec.emotion}, {spec.angle.replace('_', ' ')}",
+        prompt=take_prompt(actor, spec),
+        negative=negative_prompt((actor,)),
+        width=px,
+        height=px,
+        num_frames=TAKE_SECONDS * 24,
+        steps=order.generate.steps or profile.steps,
+        cfg=profile.cfg if order.generate.cfg is None else order.generate.cfg,
+        loras=(lora_use(actor),),
+        first_frame=poster(order, actor, choices).ref(),
+        emotion=spec.emotion,
+        angle=spec.angle,
+        intensity=spec.intensity,
+        seed=seed_for(order, "take", actor.id, spec.emotion, spec.angle, spec.intensity),
+    )
+
+
+def nearest_take(scene: Scene, takes: tuple[TakeSpec, ...]) -> int:
+    """Index of the take closest to what a scene asks for: emotion first, then angle, then intensity."""
+    def distance(spec: TakeSpec) -> float:
+        return (
+            4.0 * (spec.emotion != scene.emotion)
+            + 2.0 * (spec.angle != scene.angle)
+            + abs(spec.intensity - scene.intensity)
+        )
+
+    return min(range(len(takes)), key=lambda n: distance(takes[n]))

@@ -1,0 +1,48 @@
+"""Make a recipe, unless it is made already. The one place where stages meet the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from callsheet.errors import Fenced
+from callsheet.recipe import Recipe
+from callsheet.store.base import Outcome, Progress, Room, no_progress, private_folder
+from callsheet.store.records import Record, Records
+
+Work = Callable[[Room], Outcome]
+
+
+def make(
+    recipe: Recipe,
+    work: Work,
+    records: Records,
+    since: datetime | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Record, bool]:
+    """The recipe's record, and whether it was there already.
+
+    `since` makes anew what is older. Of several runs that want the same recipe one makes it and the others
+    wait for it. Raises what `work` raises, after writing the failure into the recipe's log.
+    """
+    found = records.current(recipe, since)
+    if found is not None:
+        return found, True
+    with records.claimed(recipe, since) as right:
+        if isinstance(right, Record):
+            return right, True
+        with private_folder() as folder:
+            room = Room(
+                folder=folder,
+                open_ref=lambda ref: records.open(ref, folder),
+                facts_of=records.facts,
+                progress=progress,
+            )
+            outcome = work(room)
+            try:
+                return right.publish(outcome), False
+            except Fenced:
+                theirs = records.current(recipe, since)
+                if theirs is None:
+                    raise
+                return theirs, True

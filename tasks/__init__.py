@@ -1,0 +1,1 @@
+"""Prefect's policy around one domain call each: cache, claims, retries, limits. No stage writes that again."""

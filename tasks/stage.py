@@ -1,0 +1,89 @@
+"""The one decorator that turns a domain call into a Prefect task.
+
+    @stage(policy.cpu)
+    def splice(recipe: SpliceRecipe, room: Room) -> Outcome: ...
+
+A stage looks in the store first and ends as Cached when its recipe is made. Otherwise it claims the recipe,
+takes a slot of its global limit, works in a private folder, publishes, and tells who watches. Retries follow
+the error's own word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from prefect import Task, get_run_logger
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
+from prefect.states import Completed
+
+from callsheet.recipe import Recipe
+from callsheet.store.base import Outcome, Room
+from callsheet.store.make import make
+from callsheet.store.records import Record
+from tasks.policy import Policy, worth_retrying
+from tasks.run import Seen, current, tell
+
+R = TypeVar("R", bound=Recipe)
+Work = Callable[[R, Room], Outcome]
+
+
+def stage(policy: Policy) -> Callable[[Work[R]], StageTask[R]]:
+    """Make a stage of a domain call, under `policy`."""
+    return lambda work: StageTask(work, policy)
+
+
+class StageTask(Generic[R]):
+    """A stage as flows use it: `poster.each(recipes)`, `splice.one(recipe)`."""
+
+    def __init__(self, work: Work[R], policy: Policy) -> None:
+        self.work = work
+        self.policy = policy
+        self.name = work.__name__
+        self.__doc__ = work.__doc__
+        self.task: Task[..., Any] = Task(
+            fn=self._run,
+            name=self.name,
+            task_run_name=self.name + ": {recipe.label}",
+            description=work.__doc__,
+            tags=[policy.kind],
+            cache_policy=NO_CACHE,                    # the store is the cache (notes on why: docs/decisions/0001)
+            persist_result=False,
+            retries=policy.retries,
+            retry_delay_seconds=list(policy.pauses_s),
+            retry_jitter_factor=policy.jitter,
+            retry_condition_fn=worth_retrying,
+        )
+
+    def each(self, recipes: Sequence[R]) -> list[Record]:
+        """The records of all recipes, made side by side where they have to be made.
+
+        Every one is tried; then the first failure is raised.
+        """
+        futures = [self.task.submit(recipe) for recipe in recipes]
+        for future in futures:
+            future.wait()
+        return [future.result() for future in futures]
+
+    def one(self, recipe: R) -> Record:
+        """The record of one recipe."""
+        return self.each([recipe])[0]
+
+    def _run(self, recipe: R) -> Any:
+        run = current()
+        record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage))
+        tell(Seen(run.title, recipe, record, cached))
+        if cached:
+            return Completed(name="Cached", message=f"made {record.made_at:%Y-%m-%d %H:%M} UTC", data=record)
+        get_run_logger().info("made by %s in %.1f s", record.made_by, record.seconds)
+        for warning in record.warnings:
+            get_run_logger().warning(warning)
+        return record
+
+    def _limited(self, recipe: R) -> Callable[[Room], Outcome]:
+        def work(room: Room) -> Outcome:
+            with concurrency(self.policy.limit, strict=True, raise_on_lease_renewal_failure=False):
+                return self.work(recipe, room)
+
+        return work
