@@ -4,10 +4,13 @@
     ├── InputError              what was asked for cannot be done as it is written: nothing was spent
     │   ├── ManifestInvalid       manifest.invalid       some rows are wrong; each problem is a line
     │   ├── OrderInvalid          order.invalid          an order contradicts itself
+    │   ├── DialogueInvalid       dialogue.invalid       a tag or name in a dialogue fits nobody of the cast
     │   ├── SceneTooShort         scene.too_short        dialogue or transitions do not fit the scene
     │   ├── FileMissing           file.missing           a file that the order names is not there
+    │   ├── FileChanged           file.changed           a file changed while its order was running
     │   ├── RequestInvalid        request.invalid        a job envelope has a wrong or missing field
     │   ├── SettingMissing        setting.missing        a key, bucket or program is not configured
+    │   ├── SettingInvalid        setting.invalid        a setting has a value that it cannot have
     │   ├── MediaUnreadable       media.unreadable       a sound, picture or clip cannot be read
     │   ├── AddressRefused        download.refused       a URL that callsheet will not open
     │   ├── KeyRefused            store.key_refused      a key that no store will take
@@ -20,6 +23,7 @@
     │   ├── EngineUnable          engine.unable          no configured engine can do this
     │   ├── PosterFailed          poster.failed          "Poster frame generation failed"
     │   └── SpeechFailed          speech.failed          a line could not be spoken
+    │       └── VoiceUnknown        speech.voice_unknown   the engine has no such voice or language
     ├── ProviderError           provider.failed        the GPU provider answered with an error (retryable)
     │   └── NoImages              provider.no_images     "No images in RunPod output"
     ├── DownloadFailed          download.failed        time-out or lost connection (retryable)
@@ -31,6 +35,7 @@
     │   └── UploadFailed          store.upload           a delivery could not be written (retryable)
     ├── Fenced                  claim.fenced           somebody else took this work over
     ├── ServerError             server.failed          Prefect's server or its database did not start
+    │   └── ServerDied            server.died            a process that the others need ended on its own
     └── Cancelled               cancelled              stopped on request
 
 Each class carries a stable `code`, a `summary` and a `remedy` (templates over the facts it is raised
@@ -128,6 +133,12 @@ class OrderInvalid(InputError):
     summary = "order {title}: {detail}"
 
 
+class DialogueInvalid(InputError):
+    code = "dialogue.invalid"
+    summary = "dialogue: {detail}"
+    remedy = "{advice}"
+
+
 class SceneTooShort(InputError):
     code = "scene.too_short"
     summary = "scene {scene} lasts {seconds} s but needs {needed} s for its {reason}"
@@ -138,6 +149,12 @@ class FileMissing(InputError):
     code = "file.missing"
     summary = "{path} is not there ({what})"
     remedy = "check the path; it is read relative to the file that names it"
+
+
+class FileChanged(InputError):
+    code = "file.changed"
+    summary = "{path} changed while its order was running"
+    remedy = "start again: the new file is taken as a new one"
 
 
 class RequestInvalid(InputError):
@@ -152,6 +169,14 @@ class SettingMissing(InputError):
     code = "setting.missing"
     summary = "{subject} is required"
     remedy = "set {variable}"
+
+
+class SettingInvalid(InputError):
+    """A secret's value is never among the facts."""
+
+    code = "setting.invalid"
+    summary = "{variable} cannot be {value} ({detail})"
+    remedy = "correct {variable} in the environment or in .env; `callsheet doctor` lists every setting"
 
 
 class MediaUnreadable(InputError):
@@ -230,6 +255,14 @@ class SpeechFailed(EngineError):
     remedy = "check the voice and language of the line"
 
 
+class VoiceUnknown(SpeechFailed):
+    """Asked for a voice or language that the engine does not have: asking again cannot help."""
+
+    code = "speech.voice_unknown"
+    remedy = "choose a voice and language that this engine has"
+    retryable = False
+
+
 class ProviderError(CallsheetError):
     code = "provider.failed"
     summary = "{provider} answered {detail}"
@@ -304,6 +337,12 @@ class ServerError(CallsheetError):
     code = "server.failed"
     summary = "{what} did not start ({detail})"
     remedy = "read {log}; another server on the same folder or port is the usual cause"
+
+
+class ServerDied(ServerError):
+    code = "server.died"
+    summary = "{what} ended unexpectedly ({detail})"
+    remedy = "read {log}, then start again: finished work is kept"
 
 
 class Cancelled(CallsheetError):

@@ -112,6 +112,8 @@ class Actor(Frozen):
     description: str = Field("", max_length=2000)
     sheet: CharacterSheet = CharacterSheet()
     voice: Voice = Voice()
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Of the actor's poster and takes, so that they are the same in every film."""
     user_id: Slug | None = None
 
     @property
@@ -308,6 +310,7 @@ class Order(Frozen):
     generate: Generate = Generate()
     fit: Literal["grow", "error"] = "grow"
     seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Of the scenes; posters and takes follow each actor's own."""
     job_id: Slug | None = None
     """Names the delivery keys; None takes the order's fingerprint."""
 

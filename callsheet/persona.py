@@ -1,6 +1,6 @@
 """What belongs to an actor rather than to a film: the LoRA, the poster, the takes.
 
-Recipes of these are equal in every order of the same seed and quality, so they are made once.
+Recipes of these are equal in every order of the same quality, so they are made once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from callsheet.recipes import Choices, LoraUse, PosterRecipe, TakeRecipe, TrainC
 TAKE_SECONDS = 5
 
 
-def seed_for(order: Order, *what: object) -> int:
-    """A seed of its own for each thing made, from the order's."""
-    return int(digest(canonical([order.seed, *map(str, what)]))[:8], 16)
+def seed_for(seed: int, *what: object) -> int:
+    """A seed of its own for each thing made, from an order's or an actor's."""
+    return int(digest(canonical([seed, *map(str, what)]))[:8], 16)
 
 
 def digest_of(file: SourceFile) -> str:
@@ -39,7 +39,12 @@ def lora_use(actor: Actor) -> LoraUse:
 
 def train_complete(actor: Actor) -> TrainCompleteRecipe:
     """The recipe that an actor's LoRA has to pass first."""
-    return TrainCompleteRecipe(label=actor.display_name, sha256=digest_of(actor.lora), base_model=actor.base_model)
+    return TrainCompleteRecipe(
+        label=actor.display_name,
+        path=actor.lora.path,
+        sha256=digest_of(actor.lora),
+        base_model=actor.base_model,
+    )
 
 
 def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
@@ -60,7 +65,7 @@ def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
             LoraUse(role="style", name=asked.style_lora_name, strength=asked.style_lora_strength),
             lora_use(actor),
         ),
-        seed=seed_for(order, "poster", actor.id),
+        seed=seed_for(actor.seed, "poster", actor.id),
     )
 
 
@@ -84,7 +89,7 @@ def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choic
         emotion=spec.emotion,
         angle=spec.angle,
         intensity=spec.intensity,
-        seed=seed_for(order, "take", actor.id, spec.emotion, spec.angle, spec.intensity),
+        seed=seed_for(actor.seed, "take", actor.id, spec.emotion, spec.angle, spec.intensity),
     )
 
 

@@ -113,7 +113,8 @@ def sources(order: Order) -> tuple[IntakeRecipe, ...]:
     files = [sound.music, sound.ambience, *(effect.file for effect in sound.effects)]
     named = {digest_of(file): file.path for file in files if file is not None}
     return tuple(
-        IntakeRecipe(label=path.rpartition("/")[2], sha256=sha256, kind="audio") for sha256, path in named.items()
+        IntakeRecipe(label=path.rpartition("/")[2], path=path, sha256=sha256, kind="audio")
+        for sha256, path in named.items()
     )
 
 
@@ -222,7 +223,7 @@ class _Planner:
             emotion=scene.emotion,
             angle=scene.angle,
             intensity=scene.intensity,
-            seed=seed_for(order, "scene", when.index),
+            seed=seed_for(order.seed, "scene", when.index),
         )
 
     def _lipsync(self, segment: SegmentRecipe, when: SceneTime, part: SegmentTime) -> LipsyncRecipe | None:

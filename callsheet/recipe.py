@@ -63,8 +63,8 @@ class Recipe(Frozen):
 
     stage: ClassVar[Stage]
     version: ClassVar[int] = 1
-    label_fields: ClassVar[frozenset[str]] = frozenset({"label"})
-    """Fields that are for people only and determine nothing."""
+    hints: ClassVar[frozenset[str]] = frozenset({"label"})
+    """Fields that determine nothing: words for people, and where a file may be found."""
 
     label: str = ""
     """What a person calls it, such as `scene 2, segment 1`. Not part of the fingerprint."""
@@ -72,7 +72,7 @@ class Recipe(Frozen):
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over stage, version and every determining field."""
-        fields = self.model_dump(mode="json", exclude=set(self.label_fields))
+        fields = self.model_dump(mode="json", exclude=set(self.hints))
         return digest(canonical({"stage": self.stage, "version": self.version, "inputs": fields}))
 
     def ref(self, name: str = "main") -> Ref:

@@ -63,6 +63,9 @@ class TrainCompleteRecipe(Recipe):
     """A LoRA that is there, whole, and of the right family. Artifact: main, the file itself."""
 
     stage: ClassVar[Stage] = Stage.TRAIN_COMPLETE
+    hints: ClassVar[frozenset[str]] = frozenset({"label", "path"})
+    path: str = ""
+    """Where the bytes are, if they are not in the store yet: a local path or s3:// URL."""
     sha256: Sha256
     base_model: Family | None = None
 
@@ -71,6 +74,9 @@ class IntakeRecipe(Recipe):
     """A file of the order, checked and copied into the store. Artifact: main."""
 
     stage: ClassVar[Stage] = Stage.INTAKE
+    hints: ClassVar[frozenset[str]] = frozenset({"label", "path"})
+    path: str = ""
+    """Where the bytes are, if they are not in the store yet: a local path or s3:// URL."""
     sha256: Sha256
     kind: Literal["audio", "picture", "clip"]
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.faces.choose import choose as choose_lipsync
-from callsheet.models import Gpu, Order
-from callsheet.recipe import Recipe, Stage
+from callsheet.models import Actor, Gpu, Order
+from callsheet.orders import MAX_CAST
+from callsheet.recipe import Recipe, Stage, digest
 from callsheet.recipes import Choices
 from callsheet.settings import Settings
 from callsheet.speech.choose import choose as choose_speech
 from callsheet.store.delivery import Delivery
-from callsheet.store.open import open_delivery, open_store
 from callsheet.store.records import Record, Records
+from callsheet.store.sources import Sources
+from tasks.backends import backends
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Run:
     settings: Settings
     records: Records
     delivery: Delivery
+    sources: Sources
     refresh: frozenset[Stage]
     started: datetime
     """Records of refreshed stages that are older are made anew; newer records count as made by this run."""
@@ -59,14 +61,25 @@ class Run:
             clips=clips.id,
             speech=speech.id,
             lipsync=choose_lipsync(order.generate.lipsync).id,
-            voices={a.id: speech.cast_voice(a.voice, n, a.id) for n, a in enumerate(order.cast)},
+            voices={a.id: speech.cast_voice(a.voice, place, a.id) for a, place in _places(order)},
             clips_have_mouths=clips.has_mouths,
             destination=self.delivery.url,
         )
 
 
+def _places(order: Order) -> list[tuple[Actor, int]]:
+    """A place for each actor that is its own in every film, unless two of one cast want the same."""
+    taken: dict[int, Actor] = {}
+    for actor in order.cast:
+        place = int(digest(actor.id)[:8], 16) % MAX_CAST
+        while place in taken:
+            place = (place + 1) % MAX_CAST
+        taken[place] = actor
+    return [(actor, place) for place, actor in taken.items()]
+
+
 _RUN: ContextVar[Run] = ContextVar("callsheet_run")
-_WATCHER: ContextVar[Watcher | None] = ContextVar("callsheet_watcher", default=None)
+_WATCHERS: ContextVar[tuple[Watcher, ...]] = ContextVar("callsheet_watchers", default=())
 
 
 def current() -> Run:
@@ -77,13 +90,13 @@ def current() -> Run:
 @contextmanager
 def running(
     title: str = "",
-    refresh: Sequence[Stage] = (),
+    refresh: Iterable[Stage] = (),
     started: datetime | None = None,
     gpu: Gpu = Gpu.AUTO,
 ) -> Iterator[Run]:
     """Open store and delivery as the settings say, for everything that is called inside."""
-    settings, records, delivery = _backends()
-    run = Run(settings, records, delivery, frozenset(refresh), started or datetime.now(UTC), gpu, title)
+    settings = Settings.load()
+    run = Run(settings, *backends(settings), frozenset(refresh), started or datetime.now(UTC), gpu, title)
     token = _RUN.set(run)
     try:
         yield run
@@ -94,37 +107,14 @@ def running(
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Tell `watcher` about every recipe that is done inside, from whichever thread."""
-    token = _WATCHER.set(watcher)
+    token = _WATCHERS.set((*_WATCHERS.get(), watcher))
     try:
         yield
     finally:
-        _WATCHER.reset(token)
+        _WATCHERS.reset(token)
 
 
 def tell(seen: Seen) -> None:
-    watcher = _WATCHER.get()
-    if watcher is not None:
+    """Pass it to every watcher."""
+    for watcher in _WATCHERS.get():
         watcher(seen)
-
-
-def _backends() -> tuple[Settings, Records, Delivery]:
-    settings = Settings.load()
-    return settings, *_opened(settings)
-
-
-@lru_cache(maxsize=4)
-def _opened(settings: Settings) -> tuple[Records, Delivery]:
-    delivery = open_delivery(settings)
-    return Records(open_store(settings), checks={Stage.UPLOAD: still_delivered(delivery)}), delivery
-
-
-def still_delivered(delivery: Delivery) -> Callable[[Record], str]:
-    """A check that what an upload delivered lies where it was put, unchanged."""
-
-    def check(record: Record) -> str:
-        for key, sha256 in record.facts["delivered"].items():
-            if not delivery.holds(key, sha256):
-                return f"{key} is not in the delivery any more"
-        return ""
-
-    return check

@@ -38,6 +38,10 @@ class ClipEngine(Protocol):
     def id(self) -> EngineId:
         """Enters every recipe; raise its version when the pixels change."""
 
+    @property
+    def has_mouths(self) -> bool:
+        """Whether clips come with a mouth track (faces/base.py)."""
+
     def able(self) -> Ability:
         """Whether it is configured and reachable here."""
 

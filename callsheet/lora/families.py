@@ -33,7 +33,7 @@ _NOT_FLUX1 = re.compile(
     r"img_mod[._]linear|modulation[._]linear|(?:img|txt)_mlp[._]fc[12]|token_refiner"      # HunyuanVideo
     r"|to_qkv_mlp_proj|stream_modulation|joint_transformer_blocks|distilled_guidance"      # FLUX.2, AuraFlow, Chroma
 )
-_FLUX_FROM_MODEL = re.compile(r"(?:attn[._](?:to_[qkv]|add_[qkv]_proj|qkv)|linear1)$")
+_FLUX_FROM_MODEL = re.compile(r"(?:(?:attn|processor)[._](?:to_[qkv]|add_[qkv]_proj|qkv)[12]?|linear1)$")
 _FLUX_WIDTH = 3072
 _FLUX_BLOCKS = {"double_blocks": 19, "single_blocks": 38, "single_transformer_blocks": 38}
 
@@ -50,10 +50,10 @@ _WAN_WIDTHS = (1536, 3072, 5120)
 
 _SAID = ("ss_base_model_version", "modelspec.architecture")
 _WORDS: Mapping[Family, re.Pattern[str]] = {
-    Family.FLUX: re.compile(r"flux[._-]?1(?![0-9])"),
+    Family.FLUX: re.compile(r"flux[._-]?1"),
     Family.SDXL: re.compile(r"sdxl|stable-diffusion-xl"),
     Family.SD15: re.compile(r"sd[._-]?v?1(?:[._-]|$)|sd15|stable-diffusion-v1"),
-    Family.WAN: re.compile(r"wan[._-]?2"),
+    Family.WAN: re.compile(r"wan(?![a-z])"),
 }
 
 
@@ -142,8 +142,8 @@ def _unet(layers: tuple[Layer, ...], path: str) -> frozenset[Family]:
     widths = {layer.down[1] for layer in unet if layer.down and _FROM_TEXT.search(layer.name)}
     found = {_TEXT_WIDTHS.get(width) for width in widths} | ({Family.SDXL} if second_clip else set())
     if len(found) > 1 or None in found:
-        seen = ", ".join(str(width) for width in sorted(widths))
-        raise LoraFamilyUnknown(path=path, detail=f"its text enters {seen} wide: sdxl has 2048, sd15 768")
+        seen = ", ".join(str(width) for width in sorted(widths)) + (" with a second CLIP" if second_clip else "")
+        raise LoraFamilyUnknown(path=path, detail=f"its text enters {seen}: sdxl takes 2048 numbers a word, sd15 768")
     if found:
         return frozenset(family for family in found if family)
     return frozenset({Family.SD15, Family.SDXL}) if unet else frozenset()

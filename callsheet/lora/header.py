@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, NoReturn
 
 from callsheet.errors import FileMissing, LoraUnreadable, LoraUnsafe
 
-MAX_HEADER_BYTES = 16 << 20
-"""A FLUX LoRA with the tag statistics of thousands of training pictures stays below a quarter of it."""
+MAX_HEADER_BYTES = 8 << 20
+"""The names of a large LoRA take a quarter of a MiB; trainers may add statistics of their pictures' tags."""
 
 MAX_NAME = 512
 """Characters of a tensor's name."""
@@ -109,11 +109,11 @@ def _refuse_other_formats(head: bytes, path: Path) -> None:
 
 def _parse(raw: bytes, path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"{shown(twice)} is there twice")
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise ValueError(f"{shown(name)} is there twice")
+            found[name] = value
         return found
 
     def constant(word: str) -> NoReturn:

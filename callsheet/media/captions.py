@@ -1,9 +1,9 @@
-"""Captions: cues as files (ASS to burn, SRT and VTT beside the film), and dialogue as cues.
+"""Captions: cues as files (ASS to burn, SRT and VTT beside the film).
 
 pysubs2 is the one model behind all three formats. Text comes from strangers and stays literal in each of
 them: what a format would take for markup is escaped where the format has escapes, and parted by an
-invisible word joiner where it has none. How text is broken into lines is in wrapping.py; drawing is
-libass's, through ffmpeg.
+invisible word joiner where it has none. Cues are made of dialogue in callsheet/cues.py and
+broken into lines in callsheet/wrapping.py; drawing is libass's, through ffmpeg.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
 import pysubs2
 
-from callsheet.errors import MediaError, RequestInvalid
-from callsheet.media.wrapping import Ruler, captions_of, columns, fitted
+from callsheet.cues import visible_lines
+from callsheet.errors import RequestInvalid
 from callsheet.models import CaptionStyle, Cue
+from callsheet.wrapping import Ruler, fitted
 
 FONT = "Noto Sans"
 JOINER = "\u2060"
@@ -40,16 +41,11 @@ def fonts_folder() -> Path:
     return Path(fontpkg_noto_sans.ROOT) / "files"
 
 
-def burn_filter(path: Path) -> str:
-    """The filter, for `-vf` or a graph, that draws the ASS file `path` onto the picture."""
-    return f"ass=filename={_filter_value(path)}:fontsdir={_filter_value(fonts_folder())}"
-
-
 def write_ass(cues: Iterable[Cue], style: CaptionStyle, width: int, height: int, path: Path) -> None:
     """Write `path` for burning into a picture of `width` x `height` pixels.
 
     A line is at most 90 % of the picture wide. Text that would not fit its height is drawn smaller, and
-    text that would leave the picture at `position_y` is moved until it is inside. Cues that overlap in
+    text that would come closer than 5 % to an edge at `position_y` is moved inwards. Cues that overlap in
     time are shown one below the other. Raises RequestInvalid for a colour that is none.
     """
     subs = pysubs2.SSAFile()
@@ -61,9 +57,9 @@ def write_ass(cues: Iterable[Cue], style: CaptionStyle, width: int, height: int,
     ruler = _ruler()
     subs.styles = {"Default": _ass_style(style, em * ruler.line_height, scale)}
     for cue in _one_at_a_time(cues):
-        lines, size = fitted(_lines(cue.text), em, ruler, width * _BOX, height * _BOX)
-        tall = len(lines) * size * ruler.line_height
-        centre = min(max(style.position_y * height, tall / 2), height - tall / 2)
+        lines, size = fitted(visible_lines(cue.text), em, ruler, width * _BOX, height * _BOX)
+        edge = height * (1 - _BOX) / 2 + len(lines) * size * ruler.line_height / 2
+        centre = min(max(style.position_y * height, edge), height - edge)
         place = rf"{{\an5\pos({width / 2:.1f},{centre:.1f})\fs{size * ruler.line_height:.2f}}}"
         text = place + r"\N".join(_ass_literal(line) for line in lines)
         subs.events.append(pysubs2.SSAEvent(_whole_cs(cue.start), _whole_cs(cue.end), text))
@@ -78,40 +74,6 @@ def write_srt(cues: Iterable[Cue], path: Path) -> None:
 def write_vtt(cues: Iterable[Cue], path: Path) -> None:
     """Write `path` as WebVTT. Times are rounded to milliseconds."""
     _beside(cues, _vtt_literal).save(str(path), format_="vtt", keep_ssa_tags=True)
-
-
-def shifted(cues: Iterable[Cue], start: float, end: float) -> tuple[Cue, ...]:
-    """The cues of a film as seen by a clip that runs from `start` to `end` seconds of it.
-
-    Times become the clip's own; cues are cut at its edges, and those outside (or left with less than a
-    millisecond) are not returned.
-    """
-    inside = []
-    for cue in cues:
-        first, last = max(cue.start, start), min(cue.end, end)
-        if last - first >= 0.001:
-            inside.append(Cue(text=cue.text, start=first - start, end=last - start))
-    return tuple(inside)
-
-
-def cues_for(text: str, start: float, end: float) -> tuple[Cue, ...]:
-    """What is said from `start` to `end` seconds, as captions of at most two lines of 42 columns.
-
-    Cues follow each other without gaps and last in proportion to their length; a wide (CJK) character
-    counts two columns. Empty for text without a visible character. Raises MediaError when `end` is not
-    after `start`.
-    """
-    if end <= start:
-        raise MediaError(what="caption a line", detail=f"it ends at {end} s but starts at {start} s")
-    parts = captions_of(" ".join(_lines(text)))
-    total = sum(map(columns, parts)) or 1
-    cues, spoken = [], 0
-    for part in parts:
-        first = start + (end - start) * spoken / total
-        spoken += columns(part)
-        last = end if spoken == total else start + (end - start) * spoken / total
-        cues.append(Cue(text=part, start=first, end=last))
-    return tuple(cues)
 
 
 def colour(value: str, field: str) -> pysubs2.Color:
@@ -131,7 +93,7 @@ def colour(value: str, field: str) -> pysubs2.Color:
 
 def not_in_font(cues: Iterable[Cue]) -> str:
     """Characters that the bundled font lacks, sorted: drawn only where the system has a font with them."""
-    seen = {c for cue in cues for line in _lines(cue.text) for c in line}
+    seen = {c for cue in cues for line in visible_lines(cue.text) for c in line}
     return "".join(sorted(c for c in seen if not _ruler().has(c)))
 
 
@@ -155,7 +117,7 @@ def _ass_style(style: CaptionStyle, size: float, scale: float) -> pysubs2.SSASty
 
 def _one_at_a_time(cues: Iterable[Cue]) -> list[Cue]:
     """The same picture at every moment, without overlaps: cues shown together become one of several lines."""
-    shown = [cue for cue in cues if _lines(cue.text)]
+    shown = [cue for cue in cues if visible_lines(cue.text)]
     moments = sorted({t for cue in shown for t in (cue.start, cue.end)})
     flat: list[Cue] = []
     for start, end in itertools.pairwise(moments):
@@ -168,7 +130,7 @@ def _one_at_a_time(cues: Iterable[Cue]) -> list[Cue]:
 def _beside(cues: Iterable[Cue], literal: Callable[[str], str]) -> pysubs2.SSAFile:
     subs = pysubs2.SSAFile()
     for cue in sorted(cues, key=lambda cue: (cue.start, cue.end)):
-        text = r"\N".join(literal(line) for line in _lines(cue.text))
+        text = r"\N".join(literal(line) for line in visible_lines(cue.text))
         if text:
             subs.events.append(pysubs2.SSAEvent(round(cue.start * 1000), round(cue.end * 1000), text))
     return subs
@@ -177,16 +139,6 @@ def _beside(cues: Iterable[Cue], literal: Callable[[str], str]) -> pysubs2.SSAFi
 def _whole_cs(seconds: float) -> int:
     """Milliseconds, rounded down to ASS's hundredths, so that a cue that starts on a frame starts with it."""
     return math.floor(seconds * 100 + 1e-6) * 10
-
-
-def _lines(text: str) -> Sequence[str]:
-    """The visible lines of a text: no blank ones, which end a cue, and no control characters."""
-    lines = ("".join(c for c in line.expandtabs(1) if c.isprintable() or c in _KEPT) for line in text.splitlines())
-    return [line.strip() for line in lines if line.strip(_KEPT + " ")]
-
-
-_KEPT = "\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\u3000"
-"""Not printable in Python's sense, but part of a text: spaces, joiners and marks of direction."""
 
 
 def _ass_literal(line: str) -> str:
@@ -206,9 +158,3 @@ def _unmarked(line: str) -> str:
     line = re.sub(r"[\\{]", lambda m: m[0] + JOINER, line)
     line = re.sub(r"(?<=\d):(?=\d{1,2}[.,]\d)", ":" + JOINER, line)
     return line.replace("-->", f"--{JOINER}>") + (JOINER if line.isdigit() else "")
-
-
-def _filter_value(path: Path) -> str:
-    """A path inside a filter graph: escaped once for the option, once for the graph."""
-    option = re.sub(r"([\\':])", r"\\\1", str(path.resolve()))
-    return re.sub(r"([\\'\[\],;])", r"\\\1", option)

@@ -132,6 +132,10 @@ class Records:
         """What is recorded about the record that `ref` points into. Raises NotInStore."""
         return self._record(ref).facts
 
+    def made_at(self, ref: Ref) -> datetime:
+        """When the record that `ref` points into was made. Raises NotInStore."""
+        return self._record(ref).made_at
+
     def link(self, ref: Ref) -> str:
         """A URL for people."""
         return self.store.link(self._artifact(ref).key)

@@ -2,7 +2,9 @@
 
 dice.py     stable choices from words         pen.py       smooth shapes on a supersampled canvas
 looks.py    who looks how                     acting.py    emotions, angles and how they move
-hair.py, figure.py  the drawn person          backdrop.py  the place behind
-lettering.py  text                            planes.py    video frames put together from layers
-poster.py   the poster                        stage.py     a clip, frame by frame
+face.py hair.py clothing.py figure.py  the drawn person
+backdrop.py places.py  the place behind
+lettering.py  text                          planes.py    video frames put together from layers
+staging.py  who stands where                stage.py     a clip, frame by frame
+banner.py   the strip with the words        poster.py    the poster
 """

@@ -35,23 +35,67 @@ class Expression:
 
 EMOTIONS: dict[str, Expression] = {
     "neutral": Expression(smile=0.18, energy=0.0),
-    "happy": Expression(smile=1.0, mouth_width=0.35, mouth_open=0.34, brow_lift=0.4, eye_open=-0.12, blush=0.8,
-                        head_tilt=4, energy=0.8),
-    "intense": Expression(smile=-0.35, mouth_width=0.05, brow_tilt=0.8, brow_lift=-0.55, eye_open=-0.3, head_tilt=-2,
-                          head_drop=0.05, energy=0.25),
-    "sad": Expression(smile=-0.8, mouth_width=-0.2, brow_tilt=-0.9, brow_lift=0.15, eye_open=-0.35, head_tilt=-5,
-                      head_drop=0.12, energy=-0.5, look_up=-0.6),
-    "surprised": Expression(smile=0.05, mouth_width=-0.35, mouth_open=0.6, brow_lift=1.0, eye_open=0.5, energy=0.4),
-    "angry": Expression(smile=-0.85, mouth_width=0.1, mouth_open=0.2, brow_tilt=1.3, brow_lift=-0.6, eye_open=-0.15,
-                        blush=0.5, energy=0.7),
-    "afraid": Expression(smile=-0.5, mouth_width=-0.1, mouth_open=0.3, brow_tilt=-0.8, brow_lift=0.7, eye_open=0.45,
-                         head_drop=0.06, energy=0.6),
-    "thoughtful": Expression(smile=-0.05, mouth_width=-0.25, brow_tilt=0.15, brow_lift=0.35, head_tilt=6, energy=-0.3,
-                             look_up=0.8),
-    "tired": Expression(smile=-0.25, brow_tilt=-0.3, brow_lift=-0.1, eye_open=-0.6, head_tilt=-3, head_drop=0.1,
-                        energy=-0.6, look_up=-0.3),
-    "excited": Expression(smile=1.0, mouth_width=0.3, mouth_open=0.6, brow_lift=0.9, eye_open=0.35, blush=0.7,
-                          head_tilt=3, energy=1.2),
+    "happy": Expression(
+        smile=1.0, mouth_width=0.3, mouth_open=0.36, brow_lift=0.4, eye_open=-0.12, blush=0.8, head_tilt=4, energy=0.8
+    ),
+    "intense": Expression(
+        smile=-0.1,
+        mouth_width=-0.12,
+        brow_tilt=0.8,
+        brow_lift=-0.55,
+        eye_open=-0.3,
+        head_tilt=-2,
+        head_drop=0.05,
+        energy=0.25,
+    ),
+    "sad": Expression(
+        smile=-0.8,
+        mouth_width=-0.2,
+        brow_tilt=-0.9,
+        brow_lift=0.15,
+        eye_open=-0.35,
+        head_tilt=-5,
+        head_drop=0.12,
+        energy=-0.5,
+        look_up=-0.6,
+    ),
+    "surprised": Expression(smile=-0.12, mouth_width=-0.5, mouth_open=0.7, brow_lift=1.0, eye_open=0.5, energy=0.4),
+    "angry": Expression(
+        smile=-0.85,
+        mouth_width=0.1,
+        mouth_open=0.2,
+        brow_tilt=1.3,
+        brow_lift=-0.6,
+        eye_open=-0.15,
+        blush=0.5,
+        energy=0.7,
+    ),
+    "afraid": Expression(
+        smile=-0.5,
+        mouth_width=-0.1,
+        mouth_open=0.3,
+        brow_tilt=-0.8,
+        brow_lift=0.7,
+        eye_open=0.45,
+        head_drop=0.06,
+        energy=0.6,
+    ),
+    "thoughtful": Expression(
+        smile=-0.05, mouth_width=-0.25, brow_tilt=0.15, brow_lift=0.35, head_tilt=6, energy=-0.3, look_up=0.8
+    ),
+    "tired": Expression(
+        smile=-0.25,
+        brow_tilt=-0.3,
+        brow_lift=-0.1,
+        eye_open=-0.6,
+        head_tilt=-3,
+        head_drop=0.1,
+        energy=-0.6,
+        look_up=-0.3,
+    ),
+    "excited": Expression(
+        smile=1.0, mouth_width=0.3, mouth_open=0.6, brow_lift=0.9, eye_open=0.35, blush=0.7, head_tilt=3, energy=1.2
+    ),
     "calm": Expression(smile=0.4, brow_lift=0.1, eye_open=-0.25, energy=-0.4),
 }
 
@@ -66,11 +110,16 @@ def expression_of(emotion: str, intensity: float) -> Expression:
 def _unknown_emotion(word: str) -> Expression:
     dice = Dice("emotion", word)
     return Expression(
-        smile=dice.between("smile", -0.9, 0.9), mouth_width=dice.between("width", -0.3, 0.3),
-        mouth_open=max(0.0, dice.between("open", -0.5, 0.5)), brow_tilt=dice.between("tilt", -1, 1),
-        brow_lift=dice.between("lift", -0.5, 0.9), eye_open=dice.between("eye", -0.4, 0.4),
-        blush=max(0.0, dice.between("blush", -0.6, 0.8)), head_tilt=dice.between("head", -6, 6),
-        energy=dice.between("energy", -0.4, 0.9), look_up=dice.between("look", -0.5, 0.6),
+        smile=dice.between("smile", -0.9, 0.9),
+        mouth_width=dice.between("width", -0.3, 0.3),
+        mouth_open=max(0.0, dice.between("open", -0.5, 0.5)),
+        brow_tilt=dice.between("tilt", -1, 1),
+        brow_lift=dice.between("lift", -0.5, 0.9),
+        eye_open=dice.between("eye", -0.4, 0.4),
+        blush=max(0.0, dice.between("blush", -0.6, 0.8)),
+        head_tilt=dice.between("head", -6, 6),
+        energy=dice.between("energy", -0.4, 0.9),
+        look_up=dice.between("look", -0.5, 0.6),
     )
 
 

@@ -19,8 +19,11 @@ INK: Colour = (28, 24, 38)
 def smooth(points: Sequence[Point], closed: bool = True, steps: int = 8) -> list[Point]:
     """A Catmull-Rom curve through the points. A point given twice makes a corner."""
     knots = np.asarray(points, dtype=float)
-    before, after = (np.roll(knots, 1, 0), np.roll(knots, -1, 0)) if closed else (
-        np.vstack([knots[:1], knots[:-1]]), np.vstack([knots[1:], knots[-1:]]))
+    before, after = (
+        (np.roll(knots, 1, 0), np.roll(knots, -1, 0))
+        if closed
+        else (np.vstack([knots[:1], knots[:-1]]), np.vstack([knots[1:], knots[-1:]]))
+    )
     pull = (after - before) / 2
     pull[np.all(np.isclose(knots, after) | np.isclose(knots, before), axis=1)] = 0
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
@@ -28,13 +31,16 @@ def smooth(points: Sequence[Point], closed: bool = True, steps: int = 8) -> list
     last = len(knots) if closed else len(knots) - 1
     curve = [
         blend[0] * knots[i] + blend[1] * pull[i] + blend[2] * knots[j] + blend[3] * pull[j]
-        for i in range(last) for j in ((i + 1) % len(knots),)
+        for i in range(last)
+        for j in ((i + 1) % len(knots),)
     ]
     path = np.vstack([*curve, knots[:1] if closed else knots[-1:]])
     return [(float(x), float(y)) for x, y in path]
 
 
-def oval(cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360, turn: float = 0) -> list[Point]:
+def oval(
+    cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360, turn: float = 0
+) -> list[Point]:
     """Points of an ellipse or of its arc; angles in degrees, clockwise from three o'clock."""
     count = max(8, round(abs(end - start) / 7))
     spin = turn * pi / 180
@@ -66,7 +72,11 @@ class Canvas:
         return inside
 
     def fill(
-        self, points: Sequence[Point], colour: Colour, opacity: float = 1, clip: Image.Image | None = None,
+        self,
+        points: Sequence[Point],
+        colour: Colour,
+        opacity: float = 1,
+        clip: Image.Image | None = None,
     ) -> None:
         """Paint a shape; `clip` keeps the paint inside another one."""
         if opacity >= 1 and clip is None:
@@ -76,7 +86,7 @@ class Canvas:
         if clip is not None:
             paint = ImageChops.multiply(paint, clip)
         top = Image.new("RGBA", self._size, (*colour, 255))
-        if opacity < 1 and clip is None:              # keep what is under it, and its own edge
+        if opacity < 1 and clip is None:  # keep what is under it, and its own edge
             top.putalpha(paint)
             self.image.alpha_composite(top)
         else:
@@ -100,7 +110,9 @@ class Canvas:
         return self.image.reduce(self._times)
 
 
-def canvas_for(left: float, top: float, right: float, bottom: float, unit: float, sharpness: int = 3) -> tuple[Canvas, Point]:
+def canvas_for(
+    left: float, top: float, right: float, bottom: float, unit: float, sharpness: int = 3
+) -> tuple[Canvas, Point]:
     """A canvas for that part of the figure, in units, with even sides; and where its origin lies, in pixels."""
     origin = (float(ceil(-left * unit)), float(ceil(-top * unit)))
     width, height = (2 * ceil((first + last * unit) / 2) for first, last in zip(origin, (right, bottom), strict=True))

@@ -1,0 +1,102 @@
+"""The contact sheet: one page with every production of a batch, for the morning.
+
+Plain HTML that opens from a folder or a bucket; no script, no outside files. Built purely from productions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+
+from callsheet.models import Production, Status
+
+_STYLE = """
+:root { color-scheme: light dark; --paper: #f6f5f2; --ink: #1d1d1f; --card: #fff; --soft: #6b6b70; --line: #e2e0da;
+        --made: #1a7f4b; --waiting: #9a6b00; --failed: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --paper: #17171a; --ink: #f0eff0; --card: #212126; --soft: #a2a2aa;
+        --line: #36363d; --made: #5cc98c; --waiting: #e3b341; --failed: #ff8a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; padding: 2rem clamp(1rem, 4vw, 3rem); background: var(--paper); color: var(--ink);
+       font: 16px/1.5 system-ui, sans-serif; }
+h1 { margin: 0; font-size: 1.6rem; } h2 { margin: 0; font-size: 1.15rem; }
+header p, .soft { color: var(--soft); margin: .2rem 0 0; font-size: .9rem; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem;
+       margin-top: 1.5rem; align-items: start; }
+article { background: var(--card); border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
+article > div { padding: 1rem 1.1rem 1.2rem; }
+.film { display: block; width: 100%; aspect-ratio: 16 / 10; object-fit: contain; background: #000; }
+.head { display: flex; gap: .9rem; align-items: center; }
+.head img { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; }
+.badge { font-size: .78rem; font-weight: 600; padding: .1rem .55rem; border-radius: 99px; border: 1.5px solid; }
+.made { color: var(--made); } .waiting { color: var(--waiting); }
+.failed, .cancelled { color: var(--failed); }
+.takes { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; margin-top: .8rem; }
+.takes video { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 6px; background: #000; }
+.links a { margin-right: .9rem; } a { color: inherit; }
+details { margin-top: .6rem; } table { border-collapse: collapse; font-size: .82rem; width: 100%; }
+td { padding: .15rem .5rem .15rem 0; border-top: 1px solid var(--line); } td:last-child { text-align: right; }
+"""
+
+
+def page(title: str, productions: Sequence[Production], made_at: datetime, base: str) -> str:
+    """The whole page. Links below `base`, the delivery's URL, become relative to a page one folder down."""
+    counts = Counter(p.status for p in productions)
+    summary = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    cards = "\n".join(_card(p, base) for p in productions)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}: contact sheet</title><style>{_STYLE}</style></head>
+<body><header><h1>{escape(title)}</h1><p>{summary or "nothing in it"} &middot; {made_at:%Y-%m-%d %H:%M} UTC</p></header>
+<main>
+{cards}
+</main></body></html>
+"""
+
+
+def _card(p: Production, base: str) -> str:
+    if p.status is not Status.MADE:
+        return f"""<article><div>{_head(p, base)}<p>{escape(p.error or p.status)}</p></div></article>"""
+    cached = sum(row.cached for row in p.stages)
+    captions = "".join(
+        f'<a href="{_link(url, base)}">{escape(url.rpartition(".")[2])}</a>' for url in p.captions
+    )
+    track = f'<track kind="captions" src="{_link(p.captions[-1], base)}" default>' if p.captions else ""
+    takes = "".join(
+        f'<video src="{_link(url, base)}" muted loop playsinline controls preload="metadata"></video>'
+        for url in p.takes.get(p.actor_id, ())
+    )
+    notes = "".join(f"<p class=waiting>{escape(warning)}</p>" for warning in p.warnings)
+    return f"""<article>
+<video class="film" controls playsinline preload="metadata" poster="{_link(p.thumbnail, base)}"
+ src="{_link(p.video, base)}">{track}</video>
+<div>{_head(p, base)}
+<p class="soft">{p.duration:.2f} s &middot; {escape(p.format)} &middot; {cached} of {len(p.stages)} stages were made
+ already</p>{notes}
+<div class="takes">{takes}</div>
+<p class="links"><a href="{_link(p.video, base)}">video</a>
+ <a href="{_link(p.posters[p.actor_id], base)}">poster</a>{captions}</p>
+{_stages(p)}</div></article>"""
+
+
+def _head(p: Production, base: str) -> str:
+    poster = p.posters.get(p.actor_id)
+    picture = f'<img src="{_link(poster, base)}" alt="poster of {escape(p.actor_id)}">' if poster else ""
+    return (
+        f'<div class="head">{picture}<div><h2>{escape(p.title)}</h2>'
+        f'<span class="soft">{escape(p.actor_id)}</span> <span class="badge {p.status}">{p.status}</span></div></div>'
+    )
+
+
+def _stages(p: Production) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(row.stage)}</td><td>{escape(row.label)}</td><td>{escape(row.made_by)}</td>"
+        f"<td>{'cached' if row.cached else f'{row.seconds:.1f} s'}</td></tr>"
+        for row in p.stages
+    )
+    return f"<details><summary>stages</summary><table>{rows}</table></details>"
+
+
+def _link(url: str, base: str) -> str:
+    return escape("../" + url.removeprefix(base).lstrip("/") if url.startswith(base) else url, quote=True)

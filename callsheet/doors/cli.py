@@ -1,0 +1,125 @@
+"""The command line.
+
+    callsheet run MANIFEST      make a film of every actor
+    callsheet plan MANIFEST     what is made already, what is to make
+    callsheet produce ...       one film from a prompt
+    callsheet job REQUEST.json  one request envelope, as a pod would run it
+    callsheet up                Prefect server, workers and deployments on this machine
+    callsheet emit ACTOR        say that a LoRA is trained
+    callsheet doctor            what is there, what is missing, and what to do
+
+Exit codes: 0 all made (or waiting), 3 some failed, 2 bad input, 1 anything else, 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from callsheet import __version__
+from callsheet.doors import terminal
+from callsheet.errors import CallsheetError, InputError
+from callsheet.models import Gpu, Production, Status
+from callsheet.recipe import Stage
+
+app = typer.Typer(
+    name="callsheet",
+    help="From a manifest of trained actors to finished videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_FAILED, EXIT_INPUT, EXIT_CANCELLED = 3, 2, 130
+
+Manifest = Annotated[Path, typer.Argument(help="CSV, Parquet, JSON or YAML file with a row an actor.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and results.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print Prefect's log as well.")]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Take this actor only; repeatable.")]
+Refresh = Annotated[
+    list[Stage] | None, typer.Option("--refresh", metavar="STAGE", help="Make this stage anew; repeatable.")
+]
+GpuOption = Annotated[Gpu | None, typer.Option("--gpu", help="Where the GPU half runs; auto asks the settings.")]
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit code; nobody sees a traceback for bad input."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except typer.Abort:
+        sys.exit(EXIT_CANCELLED)
+    except KeyboardInterrupt:
+        terminal.console().print("\ncancelled; finished work is kept, run again to go on")
+        sys.exit(EXIT_CANCELLED)
+    except CallsheetError as error:
+        terminal.error(terminal.console(), error)
+        sys.exit(EXIT_INPUT if isinstance(error, InputError) else 1)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)         # click's own: a wrong option or argument
+        if usage is None:
+            raise
+        terminal.console().print(f"[red]{usage()}[/]\n  [bold]→[/] see callsheet --help")
+        sys.exit(EXIT_INPUT)
+
+
+@app.command()
+def run(
+    manifest: Manifest,
+    gpu: GpuOption = None,
+    refresh: Refresh = None,
+    write_back: Annotated[bool, typer.Option("--write-back", help="Update poster_frame_url in the manifest.")] = False,
+    only: Only = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a film of every actor in a manifest.
+
+    What is made already is not made again. Example: callsheet run manifests/examples/actors.csv
+    """
+    from callsheet.doors.batches import produce_all
+
+    started = time.monotonic()
+    out = terminal.console(quiet or as_json)
+    made = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose)
+    _report(made, time.monotonic() - started, out, as_json)
+
+
+@app.command()
+def plan(manifest: Manifest, only: Only = None, as_json: AsJson = False) -> None:
+    """Say what is made already and what is to make, and how each film is cut into segments. Spends nothing."""
+    from callsheet.doors.batches import plan_all
+    from callsheet.doors.preview import show
+
+    plans, waiting = plan_all(manifest, only or [])
+    if as_json:
+        rows = [one.as_json() for one in plans] + [{"actor_id": who, "waiting": why} for who, why in waiting]
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        show(terminal.console(stderr=False), plans, waiting)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _report(made: list[Production], seconds: float, out: Console, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([p.model_dump(mode="json") for p in made], indent=1))
+    else:
+        terminal.productions(out, made, seconds)
+    if any(p.status is Status.CANCELLED for p in made):
+        raise typer.Exit(EXIT_CANCELLED)
+    if any(p.status is Status.FAILED for p in made):
+        raise typer.Exit(EXIT_FAILED)

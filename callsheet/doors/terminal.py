@@ -1,0 +1,90 @@
+"""What the command line shows: bars while work goes on, tables when it is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from callsheet.errors import CallsheetError, ManifestInvalid
+from callsheet.models import Production, Status
+
+if TYPE_CHECKING:
+    from tasks.run import Seen, Watcher
+
+STYLES = {Status.MADE: "green", Status.WAITING: "yellow", Status.FAILED: "red", Status.CANCELLED: "red"}
+
+
+def console(quiet: bool = False, stderr: bool = True) -> Console:
+    """For people: on standard error, so that standard output holds results only."""
+    return Console(stderr=stderr, quiet=quiet, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bars(out: Console, totals: Mapping[str, int]) -> Iterator[Watcher]:
+    """One bar a film; call the watcher for each recipe that is done. `totals` has the recipes of each title."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("[dim]{task.fields[doing]}"),
+    )
+    with Progress(*columns, console=out, transient=True, disable=out.quiet or not out.is_terminal) as shown:
+        rows = {title: shown.add_task(title, total=total, doing="") for title, total in totals.items()}
+        yield _Watch(shown, rows)
+
+
+class _Watch:
+    """Counts each recipe once: a batch sees those of the GPU half twice."""
+
+    def __init__(self, shown: Progress, rows: Mapping[str, TaskID]) -> None:
+        self._shown = shown
+        self._rows = rows
+        self._seen: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, seen: Seen) -> None:
+        row = self._rows.get(seen.title)
+        key = (seen.title, seen.recipe.fingerprint)
+        with self._lock:
+            if row is None or key in self._seen:
+                return
+            self._seen.add(key)
+        self._shown.update(row, advance=1, doing=f"{seen.recipe.stage}: {seen.recipe.label}"[:50])
+
+
+def productions(out: Console, made: Sequence[Production], seconds: float) -> None:
+    """The final table: actor, status, seconds, cached stages, files."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, right in (("actor", 0), ("status", 0), ("film", 1), ("seconds", 1), ("cached", 1), ("files", 0)):
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for p in made:
+        cached = f"{sum(row.cached for row in p.stages)}/{len(p.stages)}" if p.stages else ""
+        film = f"{p.duration:.2f} s {p.format}" if p.duration else ""
+        files = place(p.video) if p.video else p.error
+        spent = f"{p.seconds:.1f}" if p.status is not Status.WAITING else ""
+        table.add_row(p.actor_id, f"[{STYLES[p.status]}]{p.status}[/]", film, spent, cached, files)
+    out.print(table)
+    for p in made:
+        for warning in p.warnings:
+            out.print(f"[yellow]{p.actor_id}:[/] {warning}")
+    counts = {status: sum(p.status is status for p in made) for status in Status}
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "nothing to do"
+    out.print(f"\n{said} in {seconds:.1f} s")
+
+
+def error(out: Console, problem: CallsheetError) -> None:
+    """One line a mistake, then what it comes to."""
+    if isinstance(problem, ManifestInvalid):
+        for one in problem.problems:
+            out.print(f"[red]✗[/] {one}", markup=True)
+    out.print(f"[red]{problem.what}[/]\n  [bold]→[/] {problem.fix}")
+
+
+def place(url: str) -> str:
+    """A file:// URL as a path a person can open; others as they are."""
+    return unquote(urlparse(url).path) if url.startswith("file://") else url

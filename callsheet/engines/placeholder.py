@@ -1,0 +1,149 @@
+"""The placeholder engine: drawn posters and clips, anywhere, in seconds, without a model or a network.
+
+Everything in a recipe shows: who (looks.py), how (acting.py), where (backdrop.py), and the settings in small
+print. The same recipe gives the same bytes. Not covered: anything that looks like a photograph.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from callsheet.engines.base import Ability
+from callsheet.engines.drawing.lettering import missing
+from callsheet.engines.drawing.planes import Frame
+from callsheet.engines.drawing.poster import draw_poster
+from callsheet.engines.drawing.stage import ClipStage
+from callsheet.errors import MediaUnreadable
+from callsheet.media.ffmpeg import Command, writer
+from callsheet.recipes import ClipRecipe, EngineId, LoraUse, PosterRecipe
+from callsheet.store.base import Outcome, Room
+
+_CRF = 14
+_TELL_EVERY = 12
+
+
+class PlaceholderEngine:
+    """Draws posters and clips. Able everywhere."""
+
+    @property
+    def id(self) -> EngineId:
+        return EngineId(name="placeholder", version=1)
+
+    @property
+    def has_mouths(self) -> bool:
+        return True
+
+    @property
+    def has_mouths(self) -> bool:
+        """It drew them, so it knows where they are."""
+        return True
+
+    def able(self) -> Ability:
+        """Always: it needs nothing but ffmpeg."""
+        return Ability(True)
+
+    def paint(self, recipe: PosterRecipe, room: Room) -> Outcome:
+        """A poster. Files: main, a JPEG (quality 90, full colour resolution) of exactly width x height."""
+        path = room.path("poster.jpg")
+        draw_poster(recipe).save(path, "JPEG", quality=90, subsampling=0)
+        room.progress(1.0, "poster drawn")
+        return Outcome(
+            files={"main": path},
+            facts={"width": recipe.width, "height": recipe.height},
+            made_by=self.id.name,
+            warnings=_unwritable(*_names(recipe.loras)),
+        )
+
+    def shoot(self, recipe: ClipRecipe, room: Room) -> Outcome:
+        """A clip of exactly num_frames. Files: main (H.264, MP4), last_frame (PNG), mouths (JSON, faces/base.py).
+
+        Raises MediaUnreadable when the recipe's first frame is no picture, MediaError when ffmpeg fails.
+        """
+        first = _picture(room.fetch(recipe.first_frame)) if recipe.first_frame else None
+        stage = ClipStage(recipe, first)
+        main, last, mouths = room.path("clip.mp4"), room.path("last_frame.png"), room.path("mouths.json")
+        tracks: dict[str, list[list[float]]] = {use.name: [] for use in recipe.loras if use.role == "character"}
+        frame: Frame | None = None
+        with writer(encode_command(recipe, main)) as pipe:
+            for n in range(recipe.num_frames):
+                frame, seen = stage.frame(recipe.start_frame + n)
+                pipe.write(frame.raw())
+                for who, (x, y, width) in seen.items():
+                    tracks[who].append([round(x, 2), round(y, 2), round(width, 2)])
+                if n % _TELL_EVERY == 0:
+                    room.progress(n / recipe.num_frames, f"frame {n} of {recipe.num_frames}")
+        assert frame is not None  # a recipe has at least one frame
+        frame.rgb().save(last, "PNG")
+        mouths.write_text(json.dumps({"fps": float(recipe.fps), "mouths": tracks}))
+        return Outcome(
+            files={"main": main, "last_frame": last, "mouths": mouths},
+            facts={
+                "frames": recipe.num_frames,
+                "fps": str(recipe.fps),
+                "duration": float(recipe.num_frames / recipe.fps),
+                "width": recipe.width,
+                "height": recipe.height,
+            },
+            made_by=self.id.name,
+            warnings=_unwritable(recipe.scene, *_names(recipe.loras)),
+        )
+
+
+def encode_command(recipe: ClipRecipe, target: Path) -> Command:
+    """ffmpeg's arguments for raw frames from a pipe; one thread and no dates, so that bytes repeat."""
+    return Command(
+        arguments=(
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "-s",
+            f"{recipe.width}x{recipe.height}",
+            "-r",
+            str(recipe.fps),
+            "-i",
+            "pipe:0",
+            "-vf",
+            "setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-crf",
+            str(_CRF),
+            "-pix_fmt",
+            "yuv420p",
+            "-threads",
+            "1",
+            "-fflags",
+            "+bitexact",
+            "-flags:v",
+            "+bitexact",
+            "-map_metadata",
+            "-1",
+            "-movflags",
+            "+faststart",
+            str(target.resolve()),
+        ),
+        what=f"encode {recipe.label or 'a clip'}",
+    )
+
+
+def _picture(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise MediaUnreadable(path=path.name, kind="a picture", detail=str(error)[:200]) from error
+
+
+def _names(loras: tuple[LoraUse, ...]) -> list[str]:
+    return [use.display_name or use.name for use in loras if use.role == "character"]
+
+
+def _unwritable(*texts: str) -> tuple[str, ...]:
+    letters = missing(" ".join(texts))
+    return (f"Noto Sans has no letters for {letters!r}: they are drawn as boxes",) if letters else ()

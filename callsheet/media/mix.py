@@ -1,0 +1,172 @@
+"""Reel and sound become the film: its picture copied, its sound mixed, ducked and brought to loudness.
+
+Covers the stage as a whole: the sound track, the master, the MP4 with its soft captions, the files beside
+it and the thumbnail. How sound is placed is in soundtrack.py, loudness in loudness.py, text in captions.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from callsheet.cues import shifted, visible_lines
+from callsheet.errors import MediaError
+from callsheet.media.captions import write_srt, write_vtt
+from callsheet.media.ffmpeg import Command, ffmpeg_version, local_input, run
+from callsheet.media.loudness import Loudness, bring_to, measure
+from callsheet.media.probe import Facts, probe
+from callsheet.media.sound import RATE, write_wav
+from callsheet.media.soundtrack import soundtrack, sources
+from callsheet.media.thumbnail import write_thumbnail
+from callsheet.models import CaptionMode, Cue
+from callsheet.recipes import MixRecipe
+from callsheet.store.base import Outcome, Room
+
+AAC_KBIT = 192
+AAC_FRAME = 1024
+"""Samples in one AAC frame: sound cannot end more exactly than that."""
+
+ENCODER_HEADROOM_DB = 0.5
+"""AAC adds 0.2 to 0.3 dB to true peaks: the master stays so far below the ceiling."""
+
+_ROUNDS = 3
+_PRECISION = 0.05
+"""Half a step of the measured figures."""
+_CLOSE_LU = 0.5
+
+_LANGUAGES = {
+    "ar": "ara", "bg": "bul", "cs": "ces", "da": "dan", "de": "deu", "el": "ell", "en": "eng", "es": "spa",
+    "et": "est", "fa": "fas", "fi": "fin", "fr": "fra", "he": "heb", "hi": "hin", "hr": "hrv", "hu": "hun",
+    "id": "ind", "it": "ita", "ja": "jpn", "ko": "kor", "lt": "lit", "lv": "lav", "nl": "nld", "no": "nor",
+    "pl": "pol", "pt": "por", "ro": "ron", "ru": "rus", "sk": "slk", "sl": "slv", "sv": "swe", "th": "tha",
+    "tr": "tur", "uk": "ukr", "vi": "vie", "zh": "zho",
+}
+"""ISO 639-1 to the three letters that MP4 wants."""
+
+
+def mix(recipe: MixRecipe, room: Room) -> Outcome:
+    """The film of `recipe`: main (MP4), thumbnail (JPEG), srt and vtt where there are cues to show.
+
+    The video's packets are the reel's own. A film without any sound gets a silent track. Raises
+    MediaUnreadable for a sound that cannot be read, MediaError where the result is not what was asked.
+    """
+    reel = room.fetch(recipe.reel)
+    picture = _checked_reel(recipe, reel)
+    room.progress(0.05, "placing sound")
+    bus, warnings = soundtrack(recipe, room)
+    write_wav(room.path("soundtrack.wav"), bus)
+    samples = len(bus)
+    del bus                                            # a long film's is gigabytes
+    cues = tuple(c for c in shifted(recipe.cues, 0.0, recipe.seconds) if visible_lines(c.text))
+    beside = _write_captions(recipe.captions, cues, room)
+    room.progress(0.3, "bringing it to loudness")
+    film = room.path("film.mp4")
+    heard = _encoded(recipe, reel, film, samples, beside.get("srt"), room)
+    _check_film(film, picture, samples)
+    room.progress(0.9, "taking a thumbnail")
+    moment = write_thumbnail(reel, recipe.seconds, room.path("thumbnail.jpg"))
+    return Outcome(
+        files={"main": film, "thumbnail": room.path("thumbnail.jpg"), **beside},
+        facts={
+            "duration": recipe.seconds, "frames": picture.frames, "width": picture.width, "height": picture.height,
+            "lufs": heard.lufs, "true_peak_dbtp": heard.true_peak_dbtp, "video": "copied",
+            "cues": len(cues), "thumbnail_at": moment,
+        },
+        made_by=f"ffmpeg {ffmpeg_version()}",
+        warnings=(*warnings, *_loudness_warnings(recipe, heard)),
+    )
+
+
+def film_command(reel: Path, master: Path, captions: Path | None, language: str, out: Path) -> Command:
+    """Join picture (copied), sound (encoded) and captions (an SRT file) to an MP4 that starts at once."""
+    code = three_letters(language)
+    text_input = ("-f", "srt", "-i", local_input(captions)) if captions else ()
+    text_output = ("-map", "2:s:0", "-c:s", "mov_text", "-metadata:s:s:0", f"language={code}") if captions else ()
+    return Command(
+        ("-i", local_input(reel), "-f", "wav", "-i", local_input(master), *text_input,
+         "-map", "0:v:0", "-c:v", "copy",
+         "-map", "1:a:0", "-c:a", "aac", "-b:a", f"{AAC_KBIT}k", "-ar", str(RATE), "-ac", "2",
+         "-metadata:s:a:0", f"language={code}", *text_output,
+         "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact",
+         "-movflags", "+faststart", "-f", "mp4", local_input(out)),
+        what="join picture and sound",
+    )
+
+
+def three_letters(language: str) -> str:
+    """The ISO 639-2 code of a language tag such as `en-us`; `und` where it is not known."""
+    first = language.replace("_", "-").split("-")[0].lower()
+    return first if len(first) == 3 and first.isascii() and first.isalpha() else _LANGUAGES.get(first, "und")
+
+
+def _checked_reel(recipe: MixRecipe, reel: Path) -> Facts:
+    facts = probe(reel)
+    frame = 1 / float(facts.fps) if facts.fps else 0.0
+    if not facts.has_video or abs(facts.duration - recipe.seconds) > frame / 2 + 0.001:
+        raise MediaError(
+            what="mix a reel",
+            detail=f"it lasts {facts.duration:.3f} s with {facts.frames} frames, not {recipe.seconds:.3f} s",
+        )
+    return facts
+
+
+def _write_captions(mode: CaptionMode, cues: tuple[Cue, ...], room: Room) -> dict[str, Path]:
+    if mode is CaptionMode.OFF or not cues:
+        return {}
+    files = {"srt": room.path("captions.srt"), "vtt": room.path("captions.vtt")}
+    write_srt(cues, files["srt"])
+    write_vtt(cues, files["vtt"])
+    return files
+
+
+def _encoded(
+    recipe: MixRecipe, reel: Path, film: Path, samples: int, srt: Path | None, room: Room
+) -> Loudness:
+    """Write the film, mastered low enough that its true peak is under the ceiling after AAC too."""
+    master = room.path("master.wav")
+    soft = srt if recipe.captions is CaptionMode.BESIDE else None
+    command = film_command(reel, master, soft, recipe.language, film)
+    if not sources(recipe):
+        room.path("soundtrack.wav").replace(master)
+        run(command)
+        return Loudness(None, None)
+    target, ceiling = recipe.loudness_lufs, recipe.true_peak_dbtp - ENCODER_HEADROOM_DB
+    heard = Loudness(None, None)
+    for attempt in range(_ROUNDS):
+        mastered = bring_to(room.path("soundtrack.wav"), master, target, ceiling, samples)
+        room.progress(0.5 + 0.1 * attempt, "encoding")
+        run(command)
+        heard = measure(film)
+        if heard.lufs is None or heard.true_peak_dbtp is None or mastered.lufs is None:
+            break
+        over = heard.true_peak_dbtp + _PRECISION - recipe.true_peak_dbtp
+        reached = abs(mastered.lufs - target) <= _CLOSE_LU
+        lost = recipe.loudness_lufs - heard.lufs if reached else 0.0    # AAC leaves out the highest tones
+        if over <= 0 and abs(lost) <= _CLOSE_LU:
+            break
+        ceiling -= over + 0.1 if over > 0 else 0.0
+        target += lost
+    return heard
+
+
+def _check_film(film: Path, picture: Facts, samples: int) -> None:
+    """What is delivered is what was asked: nothing is taken on trust from the muxer."""
+    facts = probe(film)
+    if facts.frames != picture.frames:
+        raise MediaError(what="join picture and sound", detail=f"{facts.frames} of {picture.frames} frames are there")
+    wanted = samples / RATE
+    if not facts.has_audio or abs(facts.audio_duration - wanted) > AAC_FRAME / RATE:
+        raise MediaError(
+            what="join picture and sound", detail=f"the sound lasts {facts.audio_duration:.3f}, not {wanted:.3f} s")
+
+
+def _loudness_warnings(recipe: MixRecipe, heard: Loudness) -> list[str]:
+    found = []
+    if heard.lufs is not None and not heard.measurable:
+        found.append(f"the sound is too quiet or too short to be brought to {recipe.loudness_lufs:g} LUFS")
+    elif heard.lufs is not None and abs(heard.lufs - recipe.loudness_lufs) > 1:
+        found.append(
+            f"loudness is {heard.lufs:g} LUFS, not {recipe.loudness_lufs:g}: its peaks leave no room below "
+            f"{recipe.true_peak_dbtp:g} dBTP")
+    if heard.true_peak_dbtp is not None and heard.true_peak_dbtp > recipe.true_peak_dbtp:
+        found.append(f"true peak is {heard.true_peak_dbtp:g} dBTP, above {recipe.true_peak_dbtp:g}")
+    return found

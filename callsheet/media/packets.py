@@ -1,0 +1,179 @@
+"""H.264 packets of MP4 clips: what they say without decoding, and copying them frame by frame number.
+
+A clip may be cut where a key frame shows that nothing before it is shown after it (a closed GOP). Packets
+are streamed, so memory stays flat however long a clip is. Encodes nothing and looks at no pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from callsheet.errors import MediaError
+from callsheet.media.encode import ticks, timescale
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+_REMEDY = "conform every clip of a film with the same size, rate and encode settings"
+
+
+@dataclass(frozen=True)
+class PacketTable:
+    """What the packets of a clip say. Frames count from 0 in the order they are shown."""
+
+    frames: int
+    cuts: frozenset[int]
+    """Frames before which the clip may be cut: key frames of closed GOPs, and the end."""
+    delay: int
+    """Frames between decoding and showing; 0 without B-frames."""
+    even: bool
+    """Whether decoding times go up by exactly one frame from packet to packet, and the first is shown at 0."""
+    avcc: str
+    """sha256 of the parameter sets (avcC), as hex. Clips with equal ones can share a track."""
+    width: int
+    height: int
+    colour: tuple[int, int, int]
+    """Primaries, transfer and matrix as H.273 code points."""
+
+
+def inspect(path: Path, fps: Fraction, name: str) -> PacketTable:
+    """Read the whole packet table of a clip. `name` is what errors call it.
+
+    Raises MediaError when it is no H.264 in MP4 order, or its frames are not evenly `1/fps` apart.
+    """
+    with _opened(path, name) as (container, stream):
+        context = stream.codec_context
+        if context.name != "h264" or not context.extradata:
+            raise _refused(name, f"is {context.name}, not H.264 with its parameter sets in the header")
+        cuts: set[int] = set()
+        early: set[int] = set()                       # decoded, but an earlier frame is still to come
+        next_shown = count = delay = 0
+        even, first_dts = True, 0
+        for count, (shown, packet) in enumerate(_walk(container, stream, fps, name), start=1):
+            decoded = count - 1
+            dts = _in_frames(packet.dts, stream, fps)
+            if decoded == 0:
+                first_dts, even = int(dts), packet.pts == 0
+                delay = max(0, -int(dts))
+            even = even and dts == first_dts + decoded
+            if packet.is_keyframe and shown == decoded == next_shown and not early:
+                cuts.add(shown)
+            early.add(shown)
+            while next_shown in early:
+                early.remove(next_shown)
+                next_shown += 1
+        if early or next_shown != count or 0 not in cuts:
+            raise _refused(name, f"shows {next_shown} frames in a row but holds {count}")
+        return PacketTable(
+            frames=count, cuts=frozenset({*cuts, count}), delay=delay, even=even,
+            avcc=hashlib.sha256(context.extradata).hexdigest(), width=stream.width, height=stream.height,
+            colour=(int(context.color_primaries), int(context.color_trc), int(context.colorspace)),
+        )
+
+
+class Copier:
+    """An MP4 under way, with one video track. Each piece copied goes on where the last one ended."""
+
+    def __init__(self, container: OutputContainer, stream: VideoStream, fps: Fraction, delay: int) -> None:
+        self._container = container
+        self._stream = stream
+        self._fps = fps
+        self._delay = delay
+        self.frames = 0
+        """Frames written so far."""
+
+    def copy(self, path: Path, first: int, end: int, name: str) -> None:
+        """Append frames `first` to `end` (excluded) of a clip; it may be cut at both. Raises MediaError."""
+        if first >= end:
+            return
+        start = self.frames
+        with _opened(path, name) as (container, stream), closing(_walk(container, stream, self._fps, name)) as walk:
+            for decoded, (shown, packet) in enumerate(walk):
+                if decoded < first:
+                    continue
+                if decoded >= end:
+                    break
+                self._write(packet, start + shown - first, name)
+        if self.frames != start + end - first:
+            raise _refused(name, f"ends before its frame {end}")
+
+    def _write(self, packet: VideoPacket, shown: int, name: str) -> None:
+        step = ticks(self._fps)
+        dts = self.frames - self._delay
+        if dts > shown:
+            raise _refused(name, f"shows its frames later than the reel's delay of {self._delay} frames allows")
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, timescale(self._fps))
+        packet.pts, packet.dts, packet.duration = shown * step, dts * step, step
+        try:
+            self._container.mux(packet)
+        except (FFmpegError, OSError) as error:       # not the clip's fault, so it must not read like one
+            raise _unwritten(error) from error
+        self.frames += 1
+
+
+@contextmanager
+def copier(target: Path, template: Path, fps: Fraction, delay: int) -> Iterator[Copier]:
+    """Write an MP4 whose track has the template's parameter sets; its index comes first (faststart).
+
+    `delay` is the greatest of the clips to be copied, in frames. Raises MediaError.
+    """
+    options = {"movflags": "+faststart", "fflags": "+bitexact", "video_track_timescale": str(timescale(fps))}
+    try:
+        with av.open(str(target), "w", format="mp4", options=options) as container:
+            with _opened(template, template.name) as (_, source):
+                stream = container.add_stream_from_template(source)
+            stream.time_base = Fraction(1, timescale(fps))
+            yield Copier(container, stream, fps, delay)
+    except (FFmpegError, OSError) as error:
+        raise _unwritten(error) from error
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise _refused(name, "has no pictures")
+            yield container, container.streams.video[0]
+    except (FFmpegError, OSError, ValueError) as error:
+        raise _refused(name, f"cannot be read: {str(error)[:200]}") from error
+
+
+def _walk(
+    container: InputContainer, stream: VideoStream, fps: Fraction, name: str
+) -> Generator[tuple[int, VideoPacket], None, None]:
+    """Packets in decoding order, each with the index of the frame it shows."""
+    zero: int | None = None
+    for packet in container.demux(stream):
+        if packet.dts is None or packet.pts is None:  # the empty one at the end
+            continue
+        zero = packet.pts if zero is None else zero
+        shown = _in_frames(packet.pts - zero, stream, fps)
+        if shown.denominator != 1:
+            raise _refused(name, f"has a frame at {float(shown / fps):.6f} s, which is none of {fps} a second")
+        yield int(shown), packet
+
+
+def _in_frames(time: int | None, stream: VideoStream, fps: Fraction) -> Fraction:
+    assert stream.time_base is not None
+    return Fraction(time or 0) * stream.time_base * fps
+
+
+def _unwritten(error: Exception) -> MediaError:
+    return MediaError(what="write the copied packets", detail=str(error)[:200])
+
+
+def _refused(name: str, detail: str) -> MediaError:
+    return MediaError(what="copy clips into one reel", detail=f"{name} {detail}", remedy=_REMEDY)

@@ -1,0 +1,274 @@
+"""Flat words -> order: what a manifest's row, a form and a training event have in common.
+
+The words are the manifest's columns (manifest_columns.py). Covers what columns mean to each other and the files
+they name, with every mistake collected; not how rows are read, and nothing that costs anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from callsheet.dialogue import parse_dialogue
+from callsheet.errors import DialogueInvalid, FileMissing, ManifestInvalid, Problem
+from callsheet.manifest_columns import POSTER_WORDS, Mistake, read_cells
+from callsheet.models import (
+    Actor,
+    Captions,
+    CharacterSheet,
+    Ducking,
+    Effect,
+    Format,
+    Frozen,
+    Generate,
+    Order,
+    Poster,
+    Scene,
+    Sound,
+    SourceFile,
+    Voice,
+)
+from callsheet.presets import Quality, TransitionKind
+from callsheet.script import Script, absolute, load_script
+from callsheet.words import EffectEntry, advice, told
+
+MAX_CAST = 8
+Value = TypeVar("Value", bound=Frozen)
+_SCENE_WORDS = ("emotion", "angle", "intensity", "language", "transition", "transition_seconds")
+
+
+@dataclass
+class Disk:
+    """What was looked up on the disk already, so that ten thousand rows read one script once."""
+
+    scripts: dict[str, Script | ManifestInvalid] = field(default_factory=dict)
+    files: dict[str, bool] = field(default_factory=dict)
+    values: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, model: type[Value], **given: Any) -> Value:
+        """A frozen value; rows that say the same share it."""
+        key = (model, *given.items())
+        if key not in self.values:
+            self.values[key] = model(**given)
+        made: Value = self.values[key]
+        return made
+
+    def has(self, path: str) -> bool:
+        """Whether a regular file is there."""
+        if path not in self.files:
+            self.files[path] = os.path.isfile(path)              # noqa: PTH113 - ten thousand times, no Path object
+        return self.files[path]
+
+    def script(self, path: str) -> Script:
+        """Raises FileMissing; ManifestInvalid, the same one each time."""
+        if path not in self.scripts:
+            try:
+                self.scripts[path] = load_script(Path(path))
+            except ManifestInvalid as error:
+                self.scripts[path] = error
+        found = self.scripts[path]
+        if isinstance(found, ManifestInvalid):
+            raise found
+        return found
+
+
+@dataclass(frozen=True)
+class ActorWords:
+    """An actor as a row describes it, and why it has to wait, if it has to."""
+
+    actor: Actor
+    waiting: str
+
+
+class Reader:
+    """One row's values on their way to an order. `mistakes` are in its columns, `problems` in files it names."""
+
+    def __init__(self, values: Mapping[str, Any], folder: Path, disk: Disk) -> None:
+        self.values, self.folder, self.disk = values, folder, disk
+        self.mistakes: list[Mistake] = []
+        self.problems: list[Problem] = []
+
+    def tell(self, column: str, message: str, remedy: str, value: object = "") -> None:
+        self.mistakes.append(Mistake(column, message, remedy, str(value)))
+
+    def actor(self) -> ActorWords:
+        """The row's own actor. One without a usable id gets a stand-in, so that its other cells are checked too."""
+        words = {"id": "unnamed", **self.values}
+        lora, waiting = self._lora()
+        sheet = {name: words[name] for name in CharacterSheet.model_fields if name in words}
+        given: dict[str, Any] = {
+            name: words[name]
+            for name in ("id", "name", "lora_strength", "base_model", "description", "seed", "user_id")
+            if name in words
+        }
+        if "voice" in words:
+            given["voice"] = self.disk.once(Voice, name=words["voice"])
+        looks = self.disk.once(CharacterSheet, **sheet)
+        return ActorWords(Actor(**given, lora=SourceFile(path=lora), sheet=looks), waiting)
+
+    def _lora(self) -> tuple[str, str]:
+        """Where the LoRA is or will be, and why the actor waits for it."""
+        if "id" not in self.values and "lora" not in self.values:
+            return "unnamed.safetensors", ""
+        named = self.values.get("lora") or f"{self.values['id']}.safetensors"
+        status = self.values.get("status", "")
+        path = named if named.startswith("s3:") else self._lora_path(named)
+        if status == "training":
+            return path, "training has not finished"
+        if path.startswith("s3:") or self.disk.has(path):
+            return path, ""
+        if status == "trained":
+            self.tell("lora", "is not there, though status says trained",
+                      "copy the LoRA there, or empty the status until it is", self.values.get("lora", named))
+        return path, f"its LoRA {Path(path).name} is not there yet"
+
+    def _lora_path(self, named: str) -> str:
+        beside = absolute(named, self.folder)
+        if "/" in named or self.disk.has(beside):
+            return beside
+        return absolute(f"loras/{named}", self.folder)
+
+    def order(self, cast: Sequence[Actor]) -> Order | None:
+        """The order with this cast, the row's own actor first; None when something is wrong."""
+        words = self.values
+        script, scenes = self._scenes(cast)
+        sound = self._sound(script)
+        delivered = self._format()
+        if words.get("transition") is TransitionKind.CUT and "transition_seconds" in words:
+            self.tell("transition_seconds", "goes with no cut", "empty it, or choose another transition",
+                      words["transition_seconds"])
+        if self.mistakes or self.problems or not scenes:
+            return None
+        once = self.disk.once
+        given = {name: words[name] for name in ("quality", "fit", "seed", "job_id") if name in words}
+        try:
+            return Order(
+                title=words.get("title") or (script.title if script else "") or cast[0].display_name,
+                cast=tuple(cast),
+                scenes=scenes,
+                sound=sound,
+                captions=once(Captions, **({"mode": words["captions"]} if "captions" in words else {})),
+                format=delivered,
+                poster=once(Poster, **{name: words[name] for name in POSTER_WORDS if name in words}),
+                generate=once(Generate, **({"engine": words["engine"]} if "engine" in words else {})),
+                **given,
+            )
+        except ValidationError as error:
+            for details in error.errors(include_url=False):
+                self.tell(str(details["loc"][0]) if details["loc"] else "script", *told(details))
+            return None
+
+    def _scenes(self, cast: Sequence[Actor]) -> tuple[Script | None, tuple[Scene, ...]]:
+        words = self.values
+        defaults = {name: words[name] for name in _SCENE_WORDS if name in words}
+        if "script" in words:
+            for name in ("prompt", "dialogue", "seconds"):
+                if name in words:
+                    self.tell(name, "stands beside a script", "write it into the script, or empty the script's cell",
+                              words[name])
+            return self._scripted(words["script"], cast, defaults)
+        if "prompt" not in words:
+            self.tell("script", "is missing, and so is prompt", "name a script file, or write prompt and dialogue")
+            return None, ()
+        return None, self._single(cast, defaults)
+
+    def _scripted(
+        self, named: str, cast: Sequence[Actor], defaults: Mapping[str, Any]
+    ) -> tuple[Script | None, tuple[Scene, ...]]:
+        try:
+            script = self.disk.script(absolute(named, self.folder))
+            return script, script.play(cast, defaults)
+        except FileMissing:
+            self.tell("script", "is not there", "check the path; it is read relative to the manifest", named)
+        except ManifestInvalid as error:
+            self.problems += error.problems
+        return None, ()
+
+    def _single(self, cast: Sequence[Actor], defaults: Mapping[str, Any]) -> tuple[Scene, ...]:
+        """One scene from the row itself; there is no next scene that a transition could lead to."""
+        given = {name: self.values[name] for name in ("prompt", "seconds") if name in self.values}
+        given |= {name: word for name, word in defaults.items() if not name.startswith("transition")}
+        said = self.values.get("dialogue", "")
+        try:
+            return (Scene(**given, lines=parse_dialogue(said, cast)),)
+        except DialogueInvalid as error:
+            self.tell("dialogue", *advice(error), said[:200])
+            return ()
+
+    def _sound(self, script: Script | None) -> Sound:
+        own = {
+            name: self.values[name]
+            for name in ("music", "music_volume", "duck_db", "ambience", "ambience_volume", "effects")
+            if name in self.values
+        }
+        for name in ("music", "ambience"):
+            if name in own:
+                own[name] = self._there(name, own[name])
+        if "effects" in own:
+            own["effects"] = tuple(
+                self.disk.once(EffectEntry, file=self._there("effects", one.file), start=one.start, volume=one.volume)
+                for one in own["effects"]
+            )
+        return self._sound_of({**(script.sound.words() if script else {}), **own})
+
+    def _sound_of(self, words: Mapping[str, Any]) -> Sound:
+        once = self.disk.once
+        levels = {"base_volume": words.get("music_volume"), "duck_db": words.get("duck_db")}
+        given = {name: once(SourceFile, path=words[name]) for name in ("music", "ambience") if name in words}
+        given |= {name: words[name] for name in ("ambience_volume",) if name in words}
+        return once(
+            Sound,
+            **given,
+            effects=tuple(
+                once(Effect, file=once(SourceFile, path=one.file), start=one.start, volume=one.volume)
+                for one in words.get("effects", ())
+            ),
+            ducking=once(Ducking, **{name: value for name, value in levels.items() if value is not None}),
+        )
+
+    def _there(self, column: str, named: str) -> str:
+        path = absolute(named, self.folder)
+        if not self.disk.has(path):
+            self.tell(column, "is not there", "check the path; it is read relative to the manifest", named)
+        return path
+
+    def _format(self) -> Format | None:
+        exact: Format | None = self.values.get("format")
+        turned = self.values.get("orientation")
+        if exact is None:
+            return Format.of(self.values.get("quality", Quality.STANDARD), turned) if turned else None
+        is_turned = (
+            "square" if exact.width == exact.height else "portrait" if exact.width < exact.height else "landscape"
+        )
+        if turned and turned != is_turned:
+            self.tell("orientation", f"contradicts the format {exact.label}", "keep one of the two", turned)
+        return exact
+
+
+def order_for(
+    words: Mapping[str, str], folder: Path, others: Sequence[Actor] = (), file: str = "the form"
+) -> Order:
+    """One order from flat words, under the names of the manifest's columns. Paths start at `folder`.
+
+    The `with` of the words is for manifests; a caller without one gives the `others` of the cast themselves.
+    Raises ManifestInvalid with every problem, placed by the field's name; NotReady belongs to the caller, who
+    asks for the LoRA.
+    """
+    values, mistakes = read_cells(words)
+    reader = Reader(values, folder, Disk())
+    reader.mistakes += mistakes
+    mine = reader.actor()
+    if "id" not in values and not any(mistake.column == "id" for mistake in mistakes):
+        reader.tell("id", "is missing", "write the actor's id")
+    if "with" in values:
+        reader.tell("with", "needs a manifest", "give the other actors themselves", ";".join(values["with"]))
+    order = reader.order((mine.actor, *others))
+    if order is None:
+        placed = [Problem(file, f"field {m.column}", m.value, m.message, m.remedy) for m in reader.mistakes]
+        raise ManifestInvalid([*placed, *reader.problems])
+    return order

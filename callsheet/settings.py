@@ -1,0 +1,235 @@
+"""Settings: every environment variable that callsheet reads, in one frozen object.
+
+Covers names, defaults, meanings and checks of single values; a `.env` file in the working directory counts
+as environment (the environment proper wins). Does not connect to anything and does not decide whether a key
+is needed: what needs one raises SettingMissing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from callsheet.errors import SettingInvalid
+from callsheet.models import Gpu
+
+HIDDEN = "(set, hidden)"
+"""What stands for a secret's value wherever people look."""
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value     # keys are pasted with a line end
+
+
+def _web_address(value: Any) -> Any:
+    if not isinstance(value, str) or re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value.strip()) is None:
+        raise ValueError("it is not an http(s) address")
+    return value.strip().rstrip("/")
+
+
+def _place(value: Any) -> Any:
+    text = str(value).strip()
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    if scheme is None:
+        return str(Path(text).expanduser().absolute())
+    if scheme[1] == "file":
+        return text.removeprefix("file://")
+    if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?", text) is None:
+        raise ValueError("it is neither a folder nor s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+def _matching(pattern: str, what: str) -> BeforeValidator:
+    def check(value: Any) -> str:
+        if re.fullmatch(pattern, str(value).strip()) is None:
+            raise ValueError(f"it is not {what}")
+        return str(value).strip()
+
+    return BeforeValidator(check)
+
+
+def _postgres_address(value: Any) -> Any:
+    if re.match(r"postgres(ql)?(\+asyncpg)?://", str(value).strip()) is None:
+        raise ValueError("only postgresql:// addresses work: SQLite loses requests under load")
+    return str(value).strip()
+
+
+Text = Annotated[str, BeforeValidator(_stripped)]
+Secret = Annotated[SecretStr, Field(min_length=1), BeforeValidator(_stripped)]
+Bucket = Annotated[str, _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")]
+Region = Annotated[str, _matching(r"[a-z0-9-]{2,32}", "a region's name, such as us-west-1")]
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+Folder = Annotated[Path, BeforeValidator(lambda value: Path(str(value).strip()).expanduser().absolute())]
+Place = Annotated[str, BeforeValidator(_place)]
+"""An absolute folder, or s3://bucket/prefix without a slash at the end."""
+
+
+def _setting(*names: str, meaning: str, default: Any = None) -> Any:
+    return Field(default=default, validate_default=True, validation_alias=AliasChoices(*names), description=meaning)
+
+
+class Row(NamedTuple):
+    """One line of `Settings.table()`."""
+
+    name: str
+    """The variable; where several are read, the first wins and the rest stand in `also`."""
+    also: tuple[str, ...]
+    value: str
+    """As it is in force; HIDDEN for a secret, empty where nothing is set."""
+    meaning: str
+
+
+class Settings(BaseSettings):
+    """What is configured. Read it with `Settings.load()`, which turns bad values into SettingInvalid."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, env_file=".env",
+        hide_input_in_errors=True,
+    )
+
+    home: Folder = _setting(
+        "CALLSHEET_HOME", default=".callsheet",
+        meaning="Folder of callsheet's own state: store, logs, the server's files. Default: ./.callsheet")
+    store_place: Place | None = _setting(
+        "CALLSHEET_STORE",
+        meaning="Where finished work is kept for reuse: a folder or s3://bucket/prefix. Default: <home>/store")
+    delivery_place: Place | None = _setting(
+        "CALLSHEET_DELIVERY",
+        meaning="Where films go: a folder or s3://bucket/prefix. Default: the bucket of R2_BUCKET, else of "
+                "AWS_USER_IMAGES_BUCKET, else <home>/delivery")
+    public_url: WebAddress | None = _setting(
+        "CALLSHEET_PUBLIC_URL",
+        meaning="Address under which the public reads the delivery; manifests get it plus the key")
+    database_url: Annotated[Secret, BeforeValidator(_postgres_address)] | None = _setting(
+        "CALLSHEET_DATABASE_URL",
+        meaning="PostgreSQL of the Prefect server (postgresql://...). Default: a private one, started as needed")
+    ffmpeg: Text | None = _setting(
+        "CALLSHEET_FFMPEG", meaning="The ffmpeg program. Default: the one that is installed with callsheet")
+    gpu: Gpu = _setting(
+        "CALLSHEET_GPU", default=Gpu.AUTO,
+        meaning="Where GPU work runs: here (this machine), pool (RunPod work pool), or auto: pool when "
+                "RUNPOD_API_KEY is set, else here")
+    runpod_api_key: Secret | None = _setting(
+        "RUNPOD_API_KEY", meaning="RunPod account key: serverless endpoints and the GPU work pool")
+    aws_access_key_id: Text | None = _setting(
+        "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", meaning="AWS access key id. Default: boto3's own search")
+    aws_secret_access_key: Secret | None = _setting(
+        "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_SECRET", meaning="The secret that belongs to the AWS access key id")
+    aws_session_token: Secret | None = _setting(
+        "AWS_SESSION_TOKEN", meaning="Belongs to temporary AWS credentials")
+    aws_region: Region = _setting(
+        "AWS_REGION", "AWS_DEFAULT_REGION", default="us-west-1", meaning="AWS region. Default: us-west-1")
+    aws_user_images_bucket: Bucket | None = _setting(
+        "AWS_USER_IMAGES_BUCKET", meaning="S3 bucket for poster frames and films")
+    aws_endpoint_url: WebAddress | None = _setting(
+        "AWS_ENDPOINT_URL", meaning="Another S3-compatible service than Amazon's")
+    r2_endpoint: WebAddress | None = _setting(
+        "R2_ENDPOINT", meaning="Cloudflare R2: https://<account>.r2.cloudflarestorage.com")
+    r2_access_key: Text | None = _setting("R2_ACCESS_KEY", meaning="R2 access key id")
+    r2_secret_key: Secret | None = _setting("R2_SECRET_KEY", meaning="R2 secret access key")
+    r2_bucket: Bucket | None = _setting("R2_BUCKET", meaning="R2 bucket for videos, thumbnails and sound")
+    elevenlabs_api_key: Secret | None = _setting(
+        "ELEVENLABS_API_KEY", meaning="Speech by ElevenLabs")
+    hf_token: Secret | None = _setting("HF_TOKEN", meaning="Hugging Face: gated model weights")
+    openai_api_key: Secret | None = _setting("OPENAI_API_KEY", meaning="Pictures by OpenAI")
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, str] | None = None) -> Self:
+        """The settings in force. `overrides` (by variable name, such as a command line's options) go first.
+
+        Raises SettingInvalid naming the variable; a secret's value is not repeated.
+        """
+        try:
+            return cls(**{k: v for k, v in (overrides or {}).items() if v})  # type: ignore[arg-type]    # by variable name, not by field
+        except ValidationError as error:
+            raise _as_setting_invalid(error, overrides or {}) from None
+        except UnicodeDecodeError:
+            raise SettingInvalid(variable=".env", value="read", detail="it is not UTF-8 text") from None
+        except OSError as error:
+            raise SettingInvalid(variable=".env", value="read", detail=error.strerror or "not readable") from None
+
+    @property
+    def store(self) -> str:
+        """Absolute folder or s3://bucket/prefix."""
+        return self.store_place or str(self.home / "store")
+
+    @property
+    def delivery(self) -> str:
+        """Absolute folder or s3://bucket/prefix.
+
+        Whoever names a bucket expects the films there, so a bucket goes before the local folder; R2, the
+        bucket for videos, before AWS_USER_IMAGES_BUCKET.
+        """
+        if self.delivery_place:
+            return self.delivery_place
+        bucket = self.r2_bucket or self.aws_user_images_bucket
+        return f"s3://{bucket}" if bucket else str(self.home / "delivery")
+
+    def secrets(self) -> frozenset[str]:
+        """The text of every secret that is set, and the passwords inside addresses: what no log may show."""
+        found = {v.get_secret_value() for v in self.__dict__.values() if isinstance(v, SecretStr)}
+        for text in tuple(found):
+            password = re.match(r"\w[\w+]*://[^:/?#@]*:([^/?#]+)@", text)
+            if password:
+                found.add(password[1])
+        return frozenset(filter(None, found))
+
+    def table(self) -> tuple[Row, ...]:
+        """Every setting for people: name, other names, value in force with secrets hidden, meaning."""
+        return tuple(
+            Row(*_names(field), value=self._shown(name), meaning=field.description or "")
+            for name, field in type(self).model_fields.items()
+        )
+
+    def environment(self) -> dict[str, str]:
+        """What is set, secrets in clear, as variables for a child process. Never for a log."""
+        values = {_names(field)[0]: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in values.items() if value is not None
+        }
+
+    def _shown(self, name: str) -> str:
+        value = {"store_place": self.store, "delivery_place": self.delivery}.get(name, getattr(self, name))
+        if isinstance(value, SecretStr):
+            return HIDDEN
+        return "" if value is None else str(value)
+
+
+def _as_setting_invalid(error: ValidationError, overrides: Mapping[str, str]) -> SettingInvalid:
+    first = error.errors(include_url=False)[0]
+    place = str(first["loc"][0]) if first["loc"] else ""
+    for field in Settings.model_fields.values():
+        name, also = _names(field)
+        if place in (name, *also):
+            secret = "SecretStr" in repr(field.annotation)
+            value = HIDDEN if secret else _value_of(place, overrides)
+            return SettingInvalid(variable=place, value=value, detail=_reason(first["msg"]))
+    raise error
+
+
+def _value_of(variable: str, overrides: Mapping[str, str]) -> str:
+    import os
+
+    from dotenv import dotenv_values
+
+    value = overrides.get(variable) or os.environ.get(variable) or dotenv_values(".env").get(variable)
+    return repr(value)
+
+
+def _reason(message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _names(field: FieldInfo) -> tuple[str, tuple[str, ...]]:
+    choices = field.validation_alias
+    assert isinstance(choices, AliasChoices)
+    names = tuple(str(choice) for choice in choices.choices)
+    return names[0], names[1:]

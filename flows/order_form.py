@@ -1,0 +1,72 @@
+"""The flat form a person fills in the Prefect UI -> order -> produce.
+
+    Deployments -> order-form/studio -> Run -> Custom run
+
+The fields are the manifest's columns, so a form and a row say the same thing the same way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow
+
+from callsheet.models import CaptionMode, Gpu, Production
+from callsheet.orders import order_for
+from callsheet.presets import Quality
+from flows.produce import produce
+
+Emotion = Literal["neutral", "happy", "intense", "sad", "surprised"]
+Angle = Literal["front", "three_quarter", "closeup"]
+Orientation = Literal["landscape", "portrait", "square"]
+
+
+@flow(name="order-form", flow_run_name="{actor}: {prompt}")
+def order_form(
+    actor: str,
+    lora: str,
+    prompt: str = "waves at the camera and smiles",
+    dialogue: str = "",
+    seconds: float = 5.0,
+    name: str = "",
+    description: str = "",
+    emotion: Emotion = "neutral",
+    angle: Angle = "front",
+    quality: Quality = Quality.DRAFT,
+    orientation: Orientation = "landscape",
+    captions: CaptionMode = CaptionMode.BESIDE,
+    music: str = "",
+    music_volume: float = 0.15,
+    seed: int = 0,
+    gpu: Gpu = Gpu.AUTO,
+) -> Production:
+    """Make a film of one actor.
+
+    Args:
+        actor: Id of the actor: lower-case letters, digits, `-` and `_`, such as `0001_european_20_female`.
+        lora: The trained LoRA: a path on the worker's machine or `s3://bucket/key`. `.safetensors` may be left out.
+        prompt: What is seen.
+        dialogue: What is said. Plain text is spoken by the actor; empty makes a silent scene.
+        seconds: Length of the film. It grows when the dialogue needs longer.
+        name: How the actor is called in pictures and captions; empty uses the id.
+        description: What the actor looks like, for the poster.
+        emotion: Mood of the scene.
+        angle: Where the camera stands.
+        quality: Draft is quickest; cinematic is 4K and slow.
+        orientation: Shape of the picture.
+        captions: `beside` writes SRT and VTT files, `burned` also draws them into the picture.
+        music: Path of a music file on the worker's machine; empty for none.
+        music_volume: Level of the music while nobody speaks, 0 to 4.
+        seed: The same seed makes the same film.
+        gpu: Where pictures are made: `pool` is the GPU work pool, `here` is this worker.
+    """
+    words = {
+        "id": actor, "lora": lora, "prompt": prompt, "dialogue": dialogue, "seconds": str(seconds), "name": name,
+        "description": description, "emotion": emotion, "angle": angle, "quality": quality,
+        "orientation": orientation, "captions": captions, "music": music,
+        "music_volume": str(music_volume) if music else "", "seed": str(seed),
+        "title": f"{name or actor}: {prompt}"[:200],
+    }
+    order = order_for({key: word for key, word in words.items() if word}, Path.cwd())
+    return produce(order, gpu)

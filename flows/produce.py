@@ -1,0 +1,55 @@
+"""Order -> production: the whole chain, top to bottom.
+
+    callsheet run manifests/examples/actors.csv       one produce an actor
+    prefect deployment run produce/cpu                an order as JSON
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import flow
+
+from callsheet.models import Gpu, Order, Production
+from callsheet.recipe import Stage
+from flows.shoot import filmed, prepared
+from tasks.account import account
+from tasks.conform import conform
+from tasks.mix import mix
+from tasks.results import delivered
+from tasks.run import running
+from tasks.show import poster_picture, production_pages, progress
+from tasks.splice import splice
+from tasks.upload import upload
+
+
+@flow(name="produce", flow_run_name="{order.title}")
+def produce(
+    order: Order,
+    gpu: Gpu = Gpu.AUTO,
+    refresh: list[Stage] | None = None,
+    started: datetime | None = None,
+    write_back: str = "",
+) -> Production:
+    """Make one finished video, and everything that leads to it.
+
+    Args:
+        order: Cast, script, sound, format, quality, delivery.
+        gpu: Where posters, takes, segments and lip-sync are made.
+        refresh: Stages to make anew even if they are made.
+        started: Refreshed stages accept what was made after this moment; empty means now.
+        write_back: A manifest whose poster_frame_url is to be updated; empty for none.
+    """
+    with running(order.title, refresh or (), started, gpu):
+        film = prepared(order)          # train_complete, intake, speech: from here every recipe is known
+        with progress(film):
+            filmed(film)                # poster, takes, segments, lip-sync: the GPU half
+            conform.each(film.conform)  # each frame is encoded once, here
+            splice.one(film.splice)     # copies; encodes transition windows only
+            mix.one(film.mix)
+            upload.one(film.upload)
+        production = delivered(account(film), write_back)
+        for recipe in film.posters:
+            poster_picture(recipe.label, recipe.ref())
+        production_pages(production)
+        return production

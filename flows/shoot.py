@@ -1,0 +1,122 @@
+"""The GPU half: poster -> takes -> segments -> lip-sync, for one order or many that share a base model.
+
+    prefect deployment run shoot/gpu
+
+A produce run calls `filmed`: it makes the half here, or has the `gpu` pool make it and finds the recipes made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from callsheet import persona, plan
+from callsheet.errors import CallsheetError, EngineError
+from callsheet.models import Gpu, Order
+from callsheet.plan import Film
+from callsheet.recipe import Recipe, Stage
+from callsheet.store.sources import admit
+from tasks.intake import intake
+from tasks.lipsync import lipsync
+from tasks.poster import poster
+from tasks.run import current, running
+from tasks.segments import segments
+from tasks.speech import speech
+from tasks.takes import takes
+from tasks.train_complete import train_complete
+
+
+@flow(name="shoot", flow_run_name="shoot of {orders[0].title}")
+def shoot(orders: list[Order], refresh: list[Stage] | None = None, started: datetime | None = None) -> list[str]:
+    """Make the GPU half of every order; one that fails does not stop the others.
+
+    Args:
+        orders: Orders that share a base model, so that one warm machine serves them all.
+        refresh: Stages to make anew even if they are made.
+        started: Refreshed stages accept what was made after this moment; empty means now.
+
+    Returns:
+        For each order, in their order: empty, or why it failed, in one line.
+    """
+    ended = []
+    for order in orders:
+        with running(order.title, refresh or (), started):
+            try:
+                footage(prepared(order))
+                ended.append("")
+            except CallsheetError as error:
+                get_run_logger().error("%s: %s", order.title, error)
+                ended.append(str(error))
+    return ended
+
+
+def prepared(order: Order) -> Film:
+    """Everything that the shoot rests on: files there and accepted, lines spoken, lengths exact."""
+    run = current()
+    order = admit(order, run.sources)
+    choices = run.choices(order)
+    train_complete.each([persona.train_complete(actor) for actor in order.cast])
+    intake.each(plan.sources(order))
+    lines = [line for scene in plan.lines(order, choices) for line in scene]
+    spoken = speech.each(list(dict.fromkeys(lines)))
+    return plan.film(order, choices, {record.fingerprint: record.facts["seconds"] for record in spoken})
+
+
+def footage(film: Film) -> None:
+    """Make the half here."""
+    poster.each(film.posters)
+    takes.each(film.takes)
+    segments.each(film.segments)
+    lipsync.each(film.lipsync)
+
+
+def filmed(film: Film) -> None:
+    """Make the half where the run's `gpu` says. A half that is made already starts nothing."""
+    run = current()
+    missing = unmade(film)
+    if missing and run.gpu is Gpu.POOL:
+        at_the_pool([film.order], run.refresh, run.started)
+        _insist([recipe for recipe in missing if run.records.current(recipe, run.since(recipe.stage)) is None])
+    footage(film)
+
+
+def unmade(film: Film) -> list[Recipe]:
+    """The GPU half's recipes that are still to make."""
+    run = current()
+    return [
+        recipe
+        for recipe in film.recipes()
+        if recipe.stage.needs_gpu and run.records.current(recipe, run.since(recipe.stage)) is None
+    ]
+
+
+def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: datetime) -> None:
+    """Have the `shoot/gpu` deployment make the half of these orders, and wait for it."""
+    parameters = {
+        "orders": [order.model_dump(mode="json") for order in orders],
+        "refresh": sorted(refresh),
+        "started": started.isoformat(),
+    }
+    flow_run = cast(FlowRun, run_deployment("shoot/gpu", parameters=parameters, poll_interval=1))
+    state = flow_run.state
+    if state is None or not state.is_completed():
+        word = f"{state.name}: {state.message}" if state else "no state"
+        raise EngineError(engine="the gpu pool", what="the shoot", detail=f"run {flow_run.name} ended {word}")
+
+
+def _insist(missing: Sequence[Recipe]) -> None:
+    if not missing:
+        return
+    recipe = missing[0]
+    failure = current().records.failure(recipe)
+    raise EngineError(
+        engine="the gpu pool",
+        what=f"{recipe.stage} {recipe.label}",
+        detail=failure.message if failure else "the pool ended without it",
+        remedy=failure.remedy if failure else "see the log of the shoot run",
+    )

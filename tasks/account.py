@@ -1,0 +1,60 @@
+"""What came of a film: read from the records, so that it is the same wherever the work was done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from callsheet import keys
+from callsheet.models import Production, StageRow, Status
+from callsheet.plan import Film
+from callsheet.recipe import Recipe
+from callsheet.store.records import Record
+from tasks.run import Run, current
+
+
+def account(film: Film) -> Production:
+    """The production of a film whose recipes are all made."""
+    run = current()
+    found = [(recipe, _record(run, recipe)) for recipe in film.recipes()]
+    urls: dict[str, str] = found[-1][1].facts["urls"]
+    order = film.order
+    return Production(
+        title=order.title,
+        actor_id=order.cast[0].id,
+        status=Status.MADE,
+        job_id=film.job_id,
+        seconds=round((datetime.now(UTC) - run.started).total_seconds(), 2),
+        duration=film.timeline.seconds,
+        format=order.delivered.label,
+        video=urls[keys.video(film.job_id)],
+        thumbnail=urls[keys.thumbnail(film.job_id)],
+        posters={
+            actor.id: urls[keys.poster(actor.id, actor.user_id, recipe.fingerprint)]
+            for actor, recipe in zip(order.cast, film.posters, strict=True)
+        },
+        takes={
+            actor.id: tuple(urls[keys.take(actor.id, n)] for n in range(len(order.takes))) for actor in order.cast
+        },
+        captions=tuple(urls[keys.captions(film.job_id, kind)] for kind in ("srt", "vtt") if film.mix.cues),
+        stages=tuple(_row(run, recipe, record) for recipe, record in found),
+        warnings=tuple(dict.fromkeys(warning for _, record in found for warning in record.warnings)),
+        made_at=found[-1][1].made_at,
+    )
+
+
+def _record(run: Run, recipe: Recipe) -> Record:
+    record = run.records.find(recipe.stage, recipe.fingerprint)
+    assert record is not None, f"{recipe.stage} {recipe.label} is not made"
+    return record
+
+
+def _row(run: Run, recipe: Recipe, record: Record) -> StageRow:
+    cached = record.made_at < run.started
+    return StageRow(
+        stage=recipe.stage,
+        label=recipe.label,
+        fingerprint=recipe.fingerprint,
+        cached=cached,
+        seconds=0.0 if cached else record.seconds,
+        made_by=record.made_by,
+    )

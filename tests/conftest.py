@@ -1,0 +1,3 @@
+"""Fixtures that suites of several rooms share."""
+
+from tests.support.s3_server import s3_server as s3_server

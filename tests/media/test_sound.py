@@ -1,0 +1,107 @@
+"""Reading sound that strangers sent, and writing our own."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from callsheet.errors import MediaUnreadable
+from callsheet.media.ffmpeg import Command, local_input, run
+from callsheet.media.sound import RATE, decode_command, read_audio, write_wav
+
+
+def make(path, *arguments, source="sine=f=440:r=48000:d=1"):
+    run(Command(("-f", "lavfi", "-i", source, *arguments, local_input(path)), "make a sound"))
+    return path
+
+
+def test_samples_written_are_the_samples_read(tmp_path):
+    samples = np.random.default_rng(0).standard_normal((RATE // 3, 2)).astype(np.float32)
+    write_wav(tmp_path / "a.wav", samples)
+    assert np.array_equal(read_audio(tmp_path / "a.wav"), samples)
+
+
+def test_mono_is_centred_at_its_own_level(tmp_path):
+    samples = read_audio(make(tmp_path / "a.wav", source="aevalsrc=0.5*sin(2*PI*440*t):d=1:s=48000"))
+    assert np.array_equal(samples[:, 0], samples[:, 1]) and samples.max() == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.m4a"])
+def test_common_formats_at_another_rate_are_read(tmp_path, name):
+    codec = ("-c:a", "libvorbis") if name == "a.ogg" else ()
+    samples = read_audio(make(tmp_path / name, "-ar", "44100", "-ac", "2", *codec))
+    assert samples.shape[1] == 2 and abs(len(samples) / RATE - 1) < 0.06, samples.shape
+
+
+def test_a_surround_sound_is_mixed_down(tmp_path):
+    source = "aevalsrc=0|0|0.5*sin(2*PI*440*t)|0|0|0:c=5.1:d=1:s=48000"
+    samples = read_audio(make(tmp_path / "a.wav", source=source))
+    assert samples.shape == (RATE, 2) and samples.max() > 0.1, samples.max()
+
+
+def test_no_more_than_the_limit_is_read(tmp_path):
+    assert len(read_audio(make(tmp_path / "a.wav"), limit_s=0.25)) == RATE // 4
+
+
+def test_a_tone_that_looks_like_a_transport_stream_is_read_as_the_wav_it_is(tmp_path):
+    t = np.arange(3 * RATE) / RATE
+    tone = np.repeat((0.9 * np.sin(2 * np.pi * 1000 * t))[:, None], 2, axis=1).astype(np.float32)
+    write_wav(tmp_path / "a.wav", tone)
+    assert np.array_equal(read_audio(tmp_path / "a.wav"), tone)
+
+
+def test_samples_that_are_not_numbers_are_refused(tmp_path):
+    samples = np.zeros((RATE, 2), np.float32)
+    samples[100, 0] = np.nan
+    write_wav(tmp_path / "a.wav", samples)
+    with pytest.raises(MediaUnreadable, match="not numbers"):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_an_empty_sound_is_refused(tmp_path):
+    write_wav(tmp_path / "a.wav", np.zeros((0, 2), np.float32))
+    with pytest.raises(MediaUnreadable, match=r"a\.wav cannot be read as sound \(it holds no samples\)"):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_a_picture_is_no_sound(tmp_path):
+    make(tmp_path / "a.png", "-frames:v", "1", source="color=red:s=32x32")
+    with pytest.raises(MediaUnreadable, match="cannot be read as sound"):
+        read_audio(tmp_path / "a.png")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(MediaUnreadable, match=r"gone\.wav"):
+        read_audio(tmp_path / "gone.wav")
+
+
+def test_a_playlist_in_disguise_is_refused(tmp_path):
+    secret = make(tmp_path / "secret.wav")
+    playlist = tmp_path / "a.mp3"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(MediaUnreadable):
+        read_audio(playlist)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.m4a"])
+def test_a_file_cut_in_half_is_refused(tmp_path, name):
+    whole = make(tmp_path / name, "-movflags" if name == "a.m4a" else "-bitexact",
+                 *(["+faststart"] if name == "a.m4a" else []), source="anoisesrc=d=4:r=48000:a=0.3")
+    data = whole.read_bytes()
+    whole.write_bytes(data[:len(data) // 2])
+    with pytest.raises(MediaUnreadable):
+        read_audio(whole)
+
+
+def test_a_wav_whose_header_promises_more_is_refused(tmp_path):
+    data = bytearray(make(tmp_path / "a.wav", "-bitexact").read_bytes())
+    at = data.index(b"data") + 4
+    struct.pack_into("<I", data, at, struct.unpack_from("<I", data, at)[0] * 3)
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(MediaUnreadable):
+        read_audio(tmp_path / "a.wav")
+
+
+def test_a_stranger_s_file_is_opened_under_the_hostile_options(tmp_path):
+    line = " ".join(decode_command(tmp_path / "x.mp3", RATE, 5).arguments)
+    assert line.startswith("-xerror -protocol_whitelist file,pipe -format_whitelist ") and "-t 5.000000" in line
