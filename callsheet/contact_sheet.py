@@ -1,6 +1,6 @@
 """The contact sheet: one page with every production of a batch, for the morning.
 
-Plain HTML that opens from a folder or a bucket; no script, no outside files. Built purely from productions.
+Plain HTML that opens from a folder or a bucket; no outside files. Built purely from productions.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ details { margin-top: .6rem; } table { border-collapse: collapse; font-size: .82
 td { padding: .15rem .5rem .15rem 0; border-top: 1px solid var(--line); } td:last-child { text-align: right; }
 """
 
+_PLAY = 'onmouseenter="this.play()" onfocus="this.play()" onmouseleave="this.pause()" onblur="this.pause()"'
+"""A take plays while one points at it. It starts shown in its middle: its first frame is the poster."""
+
 
 def page(title: str, productions: Sequence[Production], made_at: datetime, base: str) -> str:
     """The whole page. Links below `base`, the delivery's URL, become relative to a page one folder down."""
@@ -64,7 +67,7 @@ def _card(p: Production, base: str) -> str:
     )
     track = f'<track kind="captions" src="{_link(p.captions[-1], base)}" default>' if p.captions else ""
     takes = "".join(
-        f'<video src="{_link(url, base)}" muted loop playsinline controls preload="metadata"></video>'
+        f'<video src="{_link(url, base)}#t=2.5" muted loop playsinline preload="metadata" tabindex="0" {_PLAY}></video>'
         for url in p.takes.get(p.actor_id, ())
     )
     notes = "".join(f"<p class=waiting>{escape(warning)}</p>" for warning in p.warnings)

@@ -73,9 +73,8 @@ def read_manifest(path: Path, trained: Mapping[str, str] | None = None) -> Manif
 class _Draft:
     """A row while it is read."""
 
-    def __init__(self, number: int, reader: Reader, mistakes: list[Mistake]) -> None:
+    def __init__(self, number: int, reader: Reader) -> None:
         self.number, self.reader = number, reader
-        reader.mistakes += mistakes
         self.words: ActorWords = reader.actor()
 
     @property
@@ -120,7 +119,7 @@ class _Reading:
             told, wrong = read_cells({"lora": finished, "status": "trained"})
             values |= told
             mistakes += wrong
-        draft = _Draft(number, Reader(values, self.path.parent, self.disk), mistakes)
+        draft = _Draft(number, Reader(values, mistakes, self.path.parent, self.disk))
         self.drafts.append(draft)
         if not again:
             self.by_id[_folded(cells.get("id", ""))] = draft

@@ -15,7 +15,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _BY_TEXT: dict[str, dict[str, Any]] = {
     "with": {"type": ["string", "array"], "items": {"type": "string"}},
     "effects": {"type": ["string", "array"], "items": {"type": "string"}},
-    "format": {"type": "string", "pattern": "^ *[0-9]+ *[xX×] *[0-9]+ *@ *[0-9./]+ *(fps)? *$"},
+    "format": {"type": "string", "pattern": "^ *[0-9]+ *[xX×] *[0-9]+ *@ *[0-9]+([.][0-9]+|/[0-9]+)? *(fps)? *$"},
     "quality": {"type": "string"},
     "status": {"type": "string"},
 }

@@ -147,7 +147,6 @@ def _cell(value: Any) -> str:
 
 
 def _parquet(path: Path) -> Table:
-    import pandas
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -156,13 +155,12 @@ def _parquet(path: Path) -> Table:
         decoded = sum(facts.row_group(n).total_byte_size for n in range(facts.num_row_groups))
         if facts.num_rows > MAX_ROWS or decoded > MAX_DECODED_BYTES:
             raise refusal(path, "the file", f"has over {MAX_ROWS} rows or {MAX_DECODED_BYTES >> 20} MB", "split it")
-        frame = pandas.read_parquet(path, dtype_backend="pyarrow")
+        # Not through pandas, which turns whole numbers beside empty cells into floats.
+        stored = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise refusal(path, "the file", f"is no whole Parquet file ({error})", "write it again") from None
-    if frame.index.name is not None:
-        frame = frame.reset_index()
-    spelled = [str(name) for name in frame.columns]
-    columns = [[_parquet_cell(value) for value in frame.iloc[:, n].tolist()] for n in range(len(spelled))]
+    spelled = [name for name in stored.column_names if not name.startswith("__index_level_")]
+    columns = [[_parquet_cell(value) for value in stored.column(name).to_pylist()] for name in spelled]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return _table(path, spelled, rows, range(1, len(rows) + 1), [], "")
 
@@ -170,10 +168,8 @@ def _parquet(path: Path) -> Table:
 def _parquet_cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if value is None or value != value or repr(value) == "<NA>":       # NaN and pandas.NA are empty cells
+    if value is None or value != value:                # a missing number is stored as NaN
         return ""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
     if isinstance(value, list):
         return ";".join(str(part) for part in value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -86,12 +86,16 @@ class ActorWords:
 
 
 class Reader:
-    """One row's values on their way to an order. `mistakes` are in its columns, `problems` in files it names."""
+    """One row's values on their way to an order. `mistakes` are in its columns, `problems` in files it names.
 
-    def __init__(self, values: Mapping[str, Any], folder: Path, disk: Disk) -> None:
+    Starts with the mistakes of single cells: what they spoil is not told a second time.
+    """
+
+    def __init__(self, values: Mapping[str, Any], mistakes: Sequence[Mistake], folder: Path, disk: Disk) -> None:
         self.values, self.folder, self.disk = values, folder, disk
-        self.mistakes: list[Mistake] = []
+        self.mistakes = list(mistakes)
         self.problems: list[Problem] = []
+        self._spoilt = frozenset(mistake.column for mistake in mistakes)
 
     def tell(self, column: str, message: str, remedy: str, value: object = "") -> None:
         self.mistakes.append(Mistake(column, message, remedy, str(value)))
@@ -113,7 +117,7 @@ class Reader:
 
     def _lora(self) -> tuple[str, str]:
         """Where the LoRA is or will be, and why the actor waits for it."""
-        if "id" not in self.values and "lora" not in self.values:
+        if "lora" in self._spoilt or not {"id", "lora"} & set(self.values):
             return "unnamed.safetensors", ""
         named = self.values.get("lora") or f"{self.values['id']}.safetensors"
         status = self.values.get("status", "")
@@ -172,6 +176,8 @@ class Reader:
                     self.tell(name, "stands beside a script", "write it into the script, or empty the script's cell",
                               words[name])
             return self._scripted(words["script"], cast, defaults)
+        if self._spoilt & {"script", "prompt"}:
+            return None, ()
         if "prompt" not in words:
             self.tell("script", "is missing, and so is prompt", "name a script file, or write prompt and dialogue")
             return None, ()
@@ -260,8 +266,7 @@ def order_for(
     asks for the LoRA.
     """
     values, mistakes = read_cells(words)
-    reader = Reader(values, folder, Disk())
-    reader.mistakes += mistakes
+    reader = Reader(values, mistakes, folder, Disk())
     mine = reader.actor()
     if "id" not in values and not any(mistake.column == "id" for mistake in mistakes):
         reader.tell("id", "is missing", "write the actor's id")

@@ -21,7 +21,10 @@ from callsheet.presets import Door, Quality, quality_from
 
 MANY = 200
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-_FORMAT = re.compile(r"\s*([0-9]{1,6})\s*[xX×]\s*([0-9]{1,6})\s*@\s*([0-9./]{1,12})\s*(?:fps)?\s*")
+_FORMAT = re.compile(
+    r"\s*([0-9]{1,9})\s*[xX×]\s*([0-9]{1,9})"
+    r"\s*@\s*([0-9]{1,9}(?:\.[0-9]{1,9}|/0*[1-9][0-9]{0,8})?)\s*(?:fps)?\s*"
+)
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^?#]+")
 _WEIGHTS_SUFFIX = re.compile(r"\.(?!v[0-9]+$)[A-Za-z][A-Za-z0-9]{0,11}$")
 
@@ -80,7 +83,7 @@ def _format(value: Any) -> Any:
     found = _FORMAT.fullmatch(value)
     if found is None:
         raise Mistaken("is no format", "write width x height @ frames a second, such as 1080x1920@30")
-    fps: Any = float(found[3]) if re.fullmatch(r"[0-9]+\.[0-9]+", found[3]) else found[3]
+    fps: Any = float(found[3]) if "." in found[3] else found[3]          # a decimal rate is a broadcast rate
     return {"width": int(found[1]), "height": int(found[2]), "fps": fps}
 
 
@@ -189,8 +192,6 @@ def told(details: Mapping[str, Any], known: Iterable[str] = ()) -> tuple[str, st
         return str(error), getattr(error, "remedy", remedy)
     if kind.endswith("_parsing"):
         return "is no whole number" if kind.startswith("int") else "is no number", remedy
-    if kind == "fraction_parsing" or kind == "is_instance_of":
-        return "is no rate", "write frames a second, such as 30 or 30000/1001"
     if kind == "missing":
         return "is missing", remedy
     if kind.startswith("string_too"):

@@ -39,7 +39,7 @@ def test_one_moment_in_two_time_zones_gives_one_key() -> None:
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        keys.stamped(keys.poster(ACTOR, None, PRINT), datetime(2026, 1, 31))  # noqa: DTZ001
+        keys.stamped(keys.poster(ACTOR, None, PRINT), datetime(2026, 1, 31))
 
 
 def test_a_films_files_lie_under_its_job() -> None:

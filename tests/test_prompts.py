@@ -33,7 +33,8 @@ def test_a_poster_without_a_description_takes_the_character_sheet() -> None:
 
 
 def test_a_background_is_added_after_the_template() -> None:
-    assert poster_prompt(TEMO, "harbour at dusk").endswith("(realistic body proportions++), background: harbour at dusk")
+    prompt = poster_prompt(TEMO, "harbour at dusk")
+    assert prompt.endswith("(realistic body proportions++), background: harbour at dusk"), prompt[-80:]
 
 
 def test_every_segment_of_a_scene_carries_the_whole_character_sheet() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -58,20 +60,24 @@ class _Watch:
 
 
 def productions(out: Console, made: Sequence[Production], seconds: float) -> None:
-    """The final table: actor, status, seconds, cached stages, files."""
+    """The final table: actor, status, film, seconds, cached stages; then files, failures and warnings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, right in (("actor", 0), ("status", 0), ("film", 1), ("seconds", 1), ("cached", 1), ("files", 0)):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for name, right in (("actor", 0), ("status", 0), ("film", 1), ("seconds", 1), ("cached", 1)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for p in made:
         cached = f"{sum(row.cached for row in p.stages)}/{len(p.stages)}" if p.stages else ""
-        film = f"{p.duration:.2f} s {p.format}" if p.duration else ""
-        files = place(p.video) if p.video else p.error
+        film = f"{p.duration:.2f} s  {p.format}" if p.duration else ""
         spent = f"{p.seconds:.1f}" if p.status is not Status.WAITING else ""
-        table.add_row(p.actor_id, f"[{STYLES[p.status]}]{p.status}[/]", film, spent, cached, files)
+        table.add_row(p.actor_id, f"[{STYLES[p.status]}]{p.status}[/]", film, spent, cached)
     out.print(table)
+    out.print()
     for p in made:
+        if p.video:
+            out.print(f"[bold]{p.title}[/]  {place(p.video)}", style="dim" if p.status is not Status.MADE else "")
+        elif p.error:
+            out.print(f"[{STYLES[p.status]}]{p.actor_id}[/]  {escape(p.error)}")
         for warning in p.warnings:
-            out.print(f"[yellow]{p.actor_id}:[/] {warning}")
+            out.print(f"  [yellow]![/] {escape(warning)}")
     counts = {status: sum(p.status is status for p in made) for status in Status}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "nothing to do"
     out.print(f"\n{said} in {seconds:.1f} s")
@@ -81,10 +87,13 @@ def error(out: Console, problem: CallsheetError) -> None:
     """One line a mistake, then what it comes to."""
     if isinstance(problem, ManifestInvalid):
         for one in problem.problems:
-            out.print(f"[red]✗[/] {one}", markup=True)
-    out.print(f"[red]{problem.what}[/]\n  [bold]→[/] {problem.fix}")
+            out.print(f"[red]✗[/] {escape(str(one))}")
+    out.print(f"[red]{escape(problem.what)}[/]\n  [bold]→[/] {escape(problem.fix)}")
 
 
 def place(url: str) -> str:
-    """A file:// URL as a path a person can open; others as they are."""
-    return unquote(urlparse(url).path) if url.startswith("file://") else url
+    """A file:// URL as a path a person can open, from here where that is shorter; others as they are."""
+    if not url.startswith("file://"):
+        return escape(url)
+    path = Path(unquote(urlparse(url).path))
+    return escape(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

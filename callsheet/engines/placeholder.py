@@ -34,10 +34,6 @@ class PlaceholderEngine:
 
     @property
     def has_mouths(self) -> bool:
-        return True
-
-    @property
-    def has_mouths(self) -> bool:
         """It drew them, so it knows where they are."""
         return True
 

@@ -83,12 +83,14 @@ def test_data_survive_a_stop_and_a_start(home: Path) -> None:
         assert _ask(url, "SELECT n FROM kept") == 7
 
 
+@pytest.mark.slow
 def test_prefects_extension_can_be_made(home: Path) -> None:
     with database(home) as url:
         _ask(url, "CREATE EXTENSION pg_trgm")
         assert _ask(url, "SELECT similarity('poster', 'posters') > 0.5") is True
 
 
+@pytest.mark.slow
 def test_it_works_inside_a_running_event_loop(home: Path) -> None:
     async def main() -> str:
         with database(home) as url:
@@ -97,6 +99,7 @@ def test_it_works_inside_a_running_event_loop(home: Path) -> None:
     assert asyncio.run(main()).startswith("postgresql+asyncpg://")
 
 
+@pytest.mark.slow
 def test_no_folder_above_the_data_is_opened_to_others(home: Path) -> None:
     folders = [*home.parents, *data_folder(home).parents, Path(sys.prefix), *Path(sys.prefix).parents]
     before = {f: stat.S_IMODE(f.stat().st_mode) for f in folders if f.exists()}
@@ -105,6 +108,7 @@ def test_no_folder_above_the_data_is_opened_to_others(home: Path) -> None:
     assert {f: stat.S_IMODE(f.stat().st_mode) for f in before} == before
 
 
+@pytest.mark.slow
 def test_only_the_owner_can_enter_the_data_and_the_socket(home: Path) -> None:
     with database(home):
         modes = {n: stat.S_IMODE((data_folder(home) / n).stat().st_mode) for n in ("pgdata", "socket")}
@@ -119,6 +123,7 @@ def test_a_parent_that_was_opened_is_closed_again_and_told(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "above").stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 def test_a_second_process_joins_and_the_first_one_may_go(
     home: Path, other_user: subprocess.Popen[str]
 ) -> None:
@@ -129,6 +134,7 @@ def test_a_second_process_joins_and_the_first_one_may_go(
     assert running_postmaster(data_folder(home)) is None, "the last one left it running"
 
 
+@pytest.mark.slow
 def test_leaving_does_not_stop_what_another_process_uses(home: Path, other_user: subprocess.Popen[str]) -> None:
     with database(home):
         pass
@@ -160,6 +166,7 @@ def test_a_killed_database_starts_again_with_its_data(home: Path) -> None:
         assert _ask(url, "SELECT n FROM kept") == 7
 
 
+@pytest.mark.slow
 def test_a_stale_pid_that_another_program_has_now_is_no_obstacle(home: Path) -> None:
     with database(home):
         pid_file = data_folder(home) / "pgdata" / "postmaster.pid"
@@ -177,6 +184,7 @@ def test_a_stale_pid_that_another_program_has_now_is_no_obstacle(home: Path) -> 
             stranger.kill()
 
 
+@pytest.mark.slow
 def test_a_half_made_cluster_is_made_anew(home: Path) -> None:
     half = data_folder(home) / "pgdata.new"
     half.mkdir(parents=True)
@@ -185,6 +193,7 @@ def test_a_half_made_cluster_is_made_anew(home: Path) -> None:
         assert _ask(url, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 def test_a_home_with_a_long_and_odd_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = Path(f"/tmp/callsheet-test-{os.getpid()}") / ("x" * 90) / "it's, 100% \"odd\""
     monkeypatch.setattr(postgres, "data_folder", lambda home: base)
@@ -196,6 +205,7 @@ def test_a_home_with_a_long_and_odd_name_works(tmp_path: Path, monkeypatch: pyte
         shutil.rmtree(base.parents[1])
 
 
+@pytest.mark.slow
 def test_variables_of_other_postgres_programs_change_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGDATA": "/nowhere", "PGPORT": "1", "PGHOST": "nowhere", "PGDATABASE": "none",
                         "PGUSER": "nobody"}.items():
@@ -204,6 +214,7 @@ def test_variables_of_other_postgres_programs_change_nothing(home: Path, monkeyp
         assert _ask(url, "SELECT current_user || inet_server_port() IS NULL") is True
 
 
+@pytest.mark.slow
 def test_data_of_another_version_are_left_alone(home: Path) -> None:
     with database(home):
         pass
@@ -212,6 +223,7 @@ def test_data_of_another_version_are_left_alone(home: Path) -> None:
         pytest.fail("it started")
 
 
+@pytest.mark.slow
 def test_the_log_is_quoted_when_it_does_not_start(home: Path) -> None:
     with database(home):
         pass
@@ -221,6 +233,7 @@ def test_the_log_is_quoted_when_it_does_not_start(home: Path) -> None:
         pytest.fail("it started")
 
 
+@pytest.mark.slow
 def test_without_the_wheel_the_machines_postgres_is_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_programs, "wheel_folder", lambda: None)
     if not list(postgres_programs._candidates()):
@@ -270,6 +283,7 @@ def test_an_address_where_nothing_answers_is_told_without_its_password(url: str,
     assert "canary-pw" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_address_that_is_given_is_used_and_nothing_is_started(home: Path, tmp_path: Path) -> None:
     with database(home) as url, database(tmp_path / "second", url) as same:
         assert same == url

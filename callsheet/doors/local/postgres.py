@@ -1,8 +1,8 @@
 """The database of the Prefect server: one by address, else a private PostgreSQL that runs while it is used.
 
 Covers where the data lie, starting, sharing between processes and removal; which programs run is in
-postgres_programs.py, keeper.py holds the process, postmaster.py finds and stops it. The private one listens on a Unix socket in a folder
-that only its owner may enter. Not for Windows.
+postgres_programs.py, keeper.py holds the process, postmaster.py finds and stops it. The private one listens on
+a Unix socket in a folder that only its owner may enter. Not for Windows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The poster: a comic-book cover of the cast. Bold flat colours, ink outlines, halftone dots, the name in large.
 
 Seed, prompt, negative prompt and style choose the burst behind the figure (or the place that the prompt asks for
-as `background: ...`); the style's strength is the strength of the halftone. The settings are printed small, so that two posters tell what differs.
+as `background: ...`); the style's strength is the strength of the halftone. The settings are printed small, so
+that two posters tell what differs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,200 @@
+"""What every lip-sync engine keeps. A new engine is one more name in ENGINES_UNDER_TEST."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from callsheet.engines.choose import choose as choose_clips
+from callsheet.errors import EngineUnable, MediaUnreadable
+from callsheet.faces.base import LipsyncEngine
+from callsheet.faces.choose import ENGINES, choose
+from callsheet.media.probe import probe
+from callsheet.recipes import LipsyncRecipe, PlacedVoice
+from callsheet.store.base import Outcome
+from tests.support.clips import AVA, LEO, Frames, clip_recipe, decoded, ref, room, write_voice
+
+ENGINES_UNDER_TEST = ("placeholder",)
+REACH = 0.8
+"""A mouth's box, as a share of its width to each side of its centre, rounded up."""
+FRAMES = 24
+
+
+class Footage:
+    """A clip of two characters, its mouth track, and a voice that is loud from 0.25 to 0.6 s."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        clips = choose_clips("placeholder")
+        recipe = clip_recipe(clips.id, num_frames=FRAMES, loras=(AVA, LEO), width=384, height=224)
+        made = clips.shoot(recipe, room(folder / "clip"))
+        self.clip, self.mouths = made.files["main"], made.files["mouths"]
+        self.voice = write_voice(folder / "voice.wav", ((0.25, 0.6),), 0.8)
+        self.before = decoded(self.clip)
+        self.track: dict[str, list[list[float]]] = json.loads(self.mouths.read_text())["mouths"]
+
+    def box(self, who: str, index: int) -> tuple[slice, slice]:
+        x, y, width = self.track[who][index]
+        reach = REACH * width + 2
+        return slice(int(y - reach), int(y + reach) + 1), slice(int(x - reach), int(x + reach) + 1)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    return Footage(tmp_path_factory.mktemp("footage"))
+
+
+class Stage:
+    def __init__(self, engine: LipsyncEngine, footage: Footage, folder: Path) -> None:
+        self.engine, self.footage, self.folder = engine, footage, folder
+        self._jobs = itertools.count()
+
+    def sync(
+        self, *placed: tuple[Path, str, float], clip: Path | None = None, track: bool = True, **changes: object
+    ) -> Outcome:
+        known = {ref("clip"): clip or self.footage.clip, ref("mouths"): self.footage.mouths}
+        known |= {ref(f"voice {n}"): path for n, (path, _, _) in enumerate(placed)}
+        fields: dict[str, object] = {
+            "engine": self.engine.id, "clip": ref("clip"), "mouths": ref("mouths") if track else None,
+            "voices": tuple(
+                PlacedVoice(audio=ref(f"voice {n}"), speaker=who, start=start) for n, (_, who, start) in enumerate(placed)
+            ),
+        }
+        return self.engine.sync(
+            LipsyncRecipe.model_validate(fields | changes), room(self.folder / str(next(self._jobs)), known)
+        )
+
+    def changed(self, outcome: Outcome) -> Frames:
+        """What differs from the clip: N x H x W, the largest of the three colours."""
+        difference: Frames = np.abs(decoded(outcome.files["main"]) - self.footage.before).max(-1)
+        return difference
+
+
+@pytest.fixture(params=ENGINES_UNDER_TEST)
+def stage(request: pytest.FixtureRequest, footage: Footage, tmp_path: Path) -> Stage:
+    return Stage(choose(request.param), footage, tmp_path)
+
+
+def test_every_engine_that_can_be_chosen_is_held_to_this_contract() -> None:
+    assert set(ENGINES) == set(ENGINES_UNDER_TEST)
+
+
+def test_an_unknown_engine_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(EngineUnable) as caught:
+        choose("unheard_of")
+    assert "unheard_of" in str(caught.value) and all(name in str(caught.value) for name in ("auto", *ENGINES))
+
+
+def test_a_clip_keeps_its_frames_size_and_rate(stage: Stage) -> None:
+    outcome = stage.sync((stage.footage.voice, AVA.name, 0.0))
+    before, after = probe(stage.footage.clip), probe(outcome.files["main"])
+    assert (after.frames, after.width, after.height, after.fps) == (before.frames, before.width, before.height, before.fps)
+    assert (after.video_codec, after.pixel_format, after.has_audio) == ("h264", "yuv420p", False)
+
+
+def test_the_mouth_opens_while_speech_sounds_and_not_in_silence(stage: Stage) -> None:
+    changed = stage.changed(stage.sync((stage.footage.voice, AVA.name, 0.0)))
+    moved = [float(changed[n][stage.footage.box(AVA.name, n)].mean()) for n in range(FRAMES)]
+    loud, silent = moved[7:13], [*moved[:5], *moved[16:]]
+    assert min(loud) > 6, f"least while speaking {min(loud):.1f}"
+    assert max(silent) < 3, f"most in silence {max(silent):.1f}"
+
+
+def test_nothing_outside_the_speakers_mouth_changes_beyond_codec_noise(stage: Stage) -> None:
+    changed = stage.changed(stage.sync((stage.footage.voice, AVA.name, 0.0), quality="premium"))
+    for n in range(FRAMES):
+        changed[n][stage.footage.box(AVA.name, n)] = 0
+    assert changed.mean() < 1.2 and np.percentile(changed, 99.9) < 20, f"{changed.mean():.2f}"
+
+
+def test_each_speaker_moves_its_own_mouth(stage: Stage) -> None:
+    changed = stage.changed(stage.sync((stage.footage.voice, LEO.name, 0.0)))
+    his, hers = (float(changed[9][stage.footage.box(who, 9)].mean()) for who in (LEO.name, AVA.name))
+    assert his > 6 and hers < 3, f"his {his:.1f}, hers {hers:.1f}"
+
+
+def test_a_voice_that_began_in_an_earlier_segment_goes_on(stage: Stage) -> None:
+    changed = stage.changed(stage.sync((stage.footage.voice, AVA.name, -0.25)))
+    moved = [float(changed[n][stage.footage.box(AVA.name, n)].mean()) for n in range(FRAMES)]
+    assert moved[2] > 6 and moved[5] > 6 and moved[12] < 3, [round(m, 1) for m in moved]
+
+
+def test_a_louder_moment_opens_the_mouth_wider(stage: Stage, tmp_path: Path) -> None:
+    voice = write_voice(tmp_path / "crescendo.wav", ((0.0, 1.0),), 1.0, swell=True)
+    frames = decoded(stage.sync((voice, AVA.name, 0.0)).files["main"])
+    dark = [
+        int((frames[n][stage.footage.box(AVA.name, n)].mean(-1) < 70).sum()) for n in range(FRAMES)
+    ]
+    assert np.mean(dark[18:23]) > 1.3 * np.mean(dark[6:10]), dark
+
+
+def test_a_speaker_who_is_not_seen_is_told_and_moves_nothing(stage: Stage) -> None:
+    outcome = stage.sync((stage.footage.voice, "narrator", 0.0))
+    assert any("narrator" in warning for warning in outcome.warnings), outcome.warnings
+    assert stage.changed(outcome).mean() < 1.5
+
+
+def test_the_same_recipe_gives_the_same_bytes(stage: Stage) -> None:
+    one, other = (stage.sync((stage.footage.voice, AVA.name, 0.0)).files["main"].read_bytes() for _ in range(2))
+    assert one == other
+
+
+def test_a_higher_quality_is_closer_to_the_clip(stage: Stage) -> None:
+    draft, premium = (
+        float(stage.changed(stage.sync((stage.footage.voice, LEO.name, 0.0), quality=word)).mean())
+        for word in ("draft", "premium")
+    )
+    assert premium < draft, f"{premium:.3f} against {draft:.3f}"
+
+
+def test_an_unknown_quality_is_refused(stage: Stage) -> None:
+    with pytest.raises(EngineUnable, match="draft"):
+        stage.sync((stage.footage.voice, AVA.name, 0.0), quality="finest")
+
+
+def test_without_a_track_the_mouth_is_drawn_low_in_the_middle_and_a_warning_says_so(stage: Stage) -> None:
+    outcome = stage.sync((stage.footage.voice, AVA.name, 0.0), track=False)
+    assert any("no face was looked for" in warning for warning in outcome.warnings), outcome.warnings
+    changed = stage.changed(outcome)[9]
+    middle = changed[int(0.68 * 224) - 6 : int(0.68 * 224) + 6, 192 - 8 : 192 + 8].mean()
+    assert middle > 20, f"{middle:.1f}"
+
+
+@pytest.mark.parametrize(("fps", "start", "frames"), [(24, 0.0, 20), (30, 0.5, 39), (24, -0.3, 12)])
+def test_a_still_lasts_as_long_as_its_last_voice(stage: Stage, tmp_path: Path, fps: int, start: float, frames: int) -> None:
+    still = tmp_path / "still"                        # a store's file need not have an extension
+    Image.new("RGB", (201, 151), (180, 150, 130)).save(still, "JPEG")
+    outcome = stage.sync((stage.footage.voice, AVA.name, start), clip=still, track=False, fps=fps)
+    facts = probe(outcome.files["main"])
+    assert (facts.frames, facts.fps) == (frames, fps)
+    assert facts.width % 2 == facts.height % 2 == 0
+
+
+@pytest.mark.parametrize("what", ["clip", "voice", "mouths"])
+def test_a_file_of_another_kind_is_refused_by_name(stage: Stage, tmp_path: Path, what: str) -> None:
+    broken = tmp_path / "broken.bin"
+    broken.write_bytes(b"neither sound nor picture" * 20)
+    known = {ref("clip"): stage.footage.clip, ref("mouths"): stage.footage.mouths, ref("voice"): stage.footage.voice}
+    recipe = LipsyncRecipe(
+        engine=stage.engine.id, clip=ref("clip"), mouths=ref("mouths"),
+        voices=(PlacedVoice(audio=ref("voice"), speaker=AVA.name, start=0.0),),
+    )
+    with pytest.raises(MediaUnreadable, match=r"broken\.bin"):
+        stage.engine.sync(recipe, room(tmp_path / "room", known | {ref(what): broken}))
+
+
+def test_a_track_that_is_shorter_than_the_clip_is_refused(stage: Stage, tmp_path: Path) -> None:
+    short = tmp_path / "mouths.json"
+    short.write_text(json.dumps({"fps": 24, "mouths": {AVA.name: stage.footage.track[AVA.name][:3]}}))
+    known = {ref("clip"): stage.footage.clip, ref("mouths"): short, ref("voice"): stage.footage.voice}
+    recipe = LipsyncRecipe(
+        engine=stage.engine.id, clip=ref("clip"), mouths=ref("mouths"),
+        voices=(PlacedVoice(audio=ref("voice"), speaker=AVA.name, start=0.0),),
+    )
+    with pytest.raises(MediaUnreadable, match="3 frames"):
+        stage.engine.sync(recipe, room(tmp_path / "room", known))
