@@ -159,8 +159,9 @@ def _parquet(path: Path) -> Table:
         stored = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise refusal(path, "the file", f"is no whole Parquet file ({error})", "write it again") from None
-    spelled = [name for name in stored.column_names if not name.startswith("__index_level_")]
-    columns = [[_parquet_cell(value) for value in stored.column(name).to_pylist()] for name in spelled]
+    kept = [n for n, name in enumerate(stored.column_names) if not name.startswith("__index_level_")]
+    spelled = [stored.column_names[n] for n in kept]
+    columns = [[_parquet_cell(value) for value in stored.column(n).to_pylist()] for n in kept]
     rows = [list(row) for row in zip(*columns, strict=True)]
     return _table(path, spelled, rows, range(1, len(rows) + 1), [], "")
 

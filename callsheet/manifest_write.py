@@ -143,7 +143,7 @@ def _json(path: Path, urls: dict[str, str]) -> bytes:
     rows: list[dict[str, Any]] = json.loads(text)
     names = [{column_named(key): key for key in row} for row in rows]
     for row, name in zip(rows, names, strict=True):
-        url = urls.get(str(row[name["id"]]).strip())
+        url = urls.get(str(row.get(name.get("id", ""), "")).strip())
         if url is not None:
             row[name.get(URL_COLUMN, URL_COLUMN)] = url
     lines = text.strip().splitlines()
@@ -216,4 +216,5 @@ def _result(made: Production) -> tuple[object, ...]:
 
 def _safe(cell: object) -> str:
     text = str(cell)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")              # a lone CR would end the row for some readers
+    return f"'{lines}" if text.startswith(_FORMULA_STARTS) else lines

@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServerError
 from callsheet.project import root
-from tasks.policy import CPU_LIMIT, GPU_LIMIT, NETWORK_LIMIT
+from tasks.policy import CPU_LIMIT, GPU_LIMIT, NETWORK_LIMIT, WORKERS
 
 POOLS = {
     "cpu": "Everything but the GPU half, as processes of a worker.",
@@ -33,8 +33,7 @@ POOLS = {
 
 def limits() -> dict[str, int]:
     """Global concurrency limits: work at a time, over all runs and machines."""
-    cores = os.cpu_count() or 2
-    return {CPU_LIMIT: max(2, cores), GPU_LIMIT: max(2, cores), NETWORK_LIMIT: 8}
+    return {CPU_LIMIT: 2 * WORKERS, GPU_LIMIT: 2 * WORKERS, NETWORK_LIMIT: 8}
 
 
 def apply(manifest: Path) -> None:

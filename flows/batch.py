@@ -28,16 +28,17 @@ from flows.shoot import at_the_pool, prepared, shoot, unmade
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
+from tasks.stage import SIDE_BY_SIDE
 from tasks.train_complete import train_complete
 
-SIDE_BY_SIDE = 2
+FILMS_AT_A_TIME = 2
 """Produce runs at a time in one process; each uses the machine's cores for its clips."""
 
 CHUNK = 25
 """Orders a shoot: enough to keep a machine warm, few enough to lose little when it goes."""
 
 
-@flow(name="batch", flow_run_name="batch of {manifest}")
+@flow(name="batch", flow_run_name="batch of {manifest}", task_runner=SIDE_BY_SIDE)
 def batch(
     manifest: str,
     gpu: Gpu = Gpu.AUTO,
@@ -108,7 +109,7 @@ def _produce_each(
             get_run_logger().error("%s: %s", order.title, error)
             return _ended(order, started, error)
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="produce") as threads:
+    with ThreadPoolExecutor(FILMS_AT_A_TIME, thread_name_prefix="produce") as threads:
         runs = [threads.submit(contextvars.copy_context().run, one, order) for order in orders]
         return [run.result() for run in runs]
 

@@ -20,10 +20,11 @@ from tasks.results import delivered
 from tasks.run import running
 from tasks.show import poster_picture, production_pages, progress
 from tasks.splice import splice
+from tasks.stage import SIDE_BY_SIDE
 from tasks.upload import upload
 
 
-@flow(name="produce", flow_run_name="{order.title}")
+@flow(name="produce", flow_run_name="{order.title}", task_runner=SIDE_BY_SIDE)
 def produce(
     order: Order,
     gpu: Gpu = Gpu.AUTO,

@@ -27,11 +27,12 @@ from tasks.poster import poster
 from tasks.run import current, running
 from tasks.segments import segments
 from tasks.speech import speech
+from tasks.stage import SIDE_BY_SIDE
 from tasks.takes import takes
 from tasks.train_complete import train_complete
 
 
-@flow(name="shoot", flow_run_name="shoot of {orders[0].title}")
+@flow(name="shoot", flow_run_name="shoot of {orders[0].title}", task_runner=SIDE_BY_SIDE)
 def shoot(orders: list[Order], refresh: list[Stage] | None = None, started: datetime | None = None) -> list[str]:
     """Make the GPU half of every order; one that fails does not stop the others.
 

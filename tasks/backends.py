@@ -40,7 +40,7 @@ def _client(settings: Settings, place: str) -> Callable[[], S3Client]:
                 settings.aws_region,
                 settings.aws_access_key_id,
                 settings.aws_secret_access_key,
-                settings.aws_session_token.get_secret_value() if settings.aws_session_token else None,
+                settings.aws_session_token,
             )
         return default_client(settings.aws_endpoint_url, settings.aws_region)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from callsheet.errors import CallsheetError
+
+WORKERS = max(2, os.cpu_count() or 2)
+"""Tasks at a time in one flow. More would only queue for the limits below, which Prefect polls slowly."""
 
 CPU_LIMIT = "callsheet-cpu"
 GPU_LIMIT = "callsheet-gpu"

@@ -11,19 +11,24 @@ the error's own word.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from prefect import Task, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
+from prefect.futures import PrefectFuture
 from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from callsheet.recipe import Recipe
 from callsheet.store.base import Outcome, Room
 from callsheet.store.make import make
 from callsheet.store.records import Record
-from tasks.policy import Policy, worth_retrying
+from tasks.policy import WORKERS, Policy, worth_retrying
 from tasks.run import Seen, current, tell
+
+SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(Any, ThreadPoolTaskRunner)(max_workers=WORKERS)
+"""How flows run the recipes of a stage."""
 
 R = TypeVar("R", bound=Recipe)
 Work = Callable[[R, Room], Outcome]
@@ -59,12 +64,15 @@ class StageTask(Generic[R]):
     def each(self, recipes: Sequence[R]) -> list[Record]:
         """The records of all recipes, made side by side where they have to be made.
 
-        Every one is tried; then the first failure is raised.
+        One that is made from another of them waits for it. Every one is tried; then the first failure is raised.
         """
-        futures = [self.task.submit(recipe) for recipe in recipes]
-        for future in futures:
+        futures: dict[str, PrefectFuture[Record]] = {}
+        for recipe in recipes:
+            before = [futures[ref.fingerprint] for ref in recipe.refs() if ref.fingerprint in futures]
+            futures[recipe.fingerprint] = self.task.submit(recipe, wait_for=before)
+        for future in futures.values():
             future.wait()
-        return [future.result() for future in futures]
+        return [futures[recipe.fingerprint].result() for recipe in recipes]
 
     def one(self, recipe: R) -> Record:
         """The record of one recipe."""

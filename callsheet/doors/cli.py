@@ -109,6 +109,39 @@ def plan(manifest: Manifest, only: Only = None, as_json: AsJson = False) -> None
 
 
 @app.command()
+def produce(
+    prompt: Annotated[str, typer.Option(help="What is seen.")] = "",
+    character: Annotated[str, typer.Option(help="Name or id of an actor of the manifest.")] = "",
+    duration: Annotated[float, typer.Option(min=0.2, max=14400, help="Seconds; any length.")] = 5.0,
+    quality: Annotated[str, typer.Option(help="draft, standard, high, premium; fast and ultra too.")] = "standard",
+    dialogue: Annotated[str, typer.Option(help="What is said.")] = "",
+    auto: Annotated[bool, typer.Option("--auto", help="Choose prompt and character for me.")] = False,
+    manifest: Annotated[Path | None, typer.Option(help="Where characters are looked up.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    gpu: GpuOption = None,
+    refresh: Refresh = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make one film from a prompt: cut into segments of 5 s, spliced to exactly the length asked for.
+
+    Example: callsheet produce --prompt "walks along the beach" --character Ava --duration 12.3 --quality fast
+    """
+    from callsheet.doors import single
+    from callsheet.project import root
+
+    if not prompt and not auto:
+        raise InputError(detail="there is no --prompt", remedy="write one, or let --auto choose")
+    started = time.monotonic()
+    out = terminal.console(quiet or as_json)
+    book = manifest or root() / "manifests" / "examples" / "actors.csv"
+    order = single.order_of(book, character, prompt or single.AUTO_PROMPT, duration, quality, dialogue, seed)
+    made = single.produce_one(order, gpu, refresh or [], out, verbose)
+    _report([made], time.monotonic() - started, out, as_json)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -129,7 +130,9 @@ def test_this_process_can_use_it_and_forgets_it_afterwards(server: Server) -> No
 
         with get_client(sync_client=True) as client:
             assert client.hello().status_code == 200
-        assert PREFECT_API_URL.value() == server.api_url
+        with ThreadPoolExecutor(1) as thread:
+            seen = {PREFECT_API_URL.value(), thread.submit(PREFECT_API_URL.value).result()}
+        assert seen == {server.api_url}
         assert os.environ["PREFECT_API_URL"] == server.api_url
     assert PREFECT_API_URL.value() != server.api_url
     assert {k: v for k, v in os.environ.items() if k.startswith("PREFECT")} == {
@@ -205,7 +208,7 @@ def test_a_stale_state_file_counts_as_no_server(content: str, tmp_path: Path) ->
 def _healthy_stranger() -> Iterator[int]:
     """Something that answers 200 to everything, on a port; gives the port."""
     class Yes(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
 

@@ -42,8 +42,8 @@ def room(folder: Path, inputs: Mapping[Ref, Path] | None = None) -> Room:
 
 def clip_recipe(engine: EngineId, kind: type[ClipRecipe] = SegmentRecipe, **changes: object) -> ClipRecipe:
     fields: dict[str, object] = {
-        "engine": engine, "scene": "Ava looks out over the harbour.", "prompt": "a harbour", "width": 320, "height": 192,
-        "num_frames": 6, "steps": 20, "cfg": 7.0, "loras": (AVA,), "seed": 3,
+        "engine": engine, "scene": "Ava looks out over the harbour.", "prompt": "a harbour",
+        "width": 320, "height": 192, "num_frames": 6, "steps": 20, "cfg": 7.0, "loras": (AVA,), "seed": 3,
     }
     return kind.model_validate(fields | changes)
 

@@ -136,7 +136,7 @@ def _launch(base: Path, programs: Programs, account: Account | None, socket_fold
     }
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     owner = f"{account.uid}:{account.gid}" if account else "-"
-    command = [sys.executable, "-I", keeper.__file__, str(base), str(base / "postgres.log"), owner,
+    command = [sys.executable, "-P", keeper.__file__, str(base), str(base / "postgres.log"), owner,
                str(programs.postgres), "-D", str(base / "pgdata"), *arguments]
     ended, alive = os.pipe()                          # the keeper holds `alive`; its end shows at `ended`
     try:

@@ -42,7 +42,7 @@ class Child:
         log.touch()
         self._began = log.stat().st_size
         self._process = subprocess.Popen(
-            [sys.executable, "-I", warden.__file__, str(grace_s), *command], env=dict(environment), cwd=cwd,
+            [sys.executable, "-P", warden.__file__, str(grace_s), *command], env=dict(environment), cwd=cwd,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         self._pump = threading.Thread(target=self._copy, name=f"log-{name}", daemon=True)

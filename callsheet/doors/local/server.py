@@ -31,8 +31,10 @@ _TRIES = 3
 _OF_ANOTHER_SERVER = (
     "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_UI_", "PREFECT_SERVER_UI_",
     "PREFECT_API_DATABASE_", "PREFECT_SERVER_DATABASE_", "PREFECT_SERVER_API_HOST", "PREFECT_SERVER_API_PORT",
+    "PREFECT_LOGGING_HANDLERS_",
 )
-"""Variables, or beginnings of them, that a server of ours must not inherit."""
+"""Variables, or beginnings of them, that a server of ours must not inherit. A command that keeps its terminal quiet
+does not mean the server's log."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,11 @@ def use_server(server: Server) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
+        # Threads that are not Prefect's own see the global settings, all others the innermost temporary ones.
         from prefect import settings as prefect_settings
+        from prefect.context import refresh_global_settings_context
 
+        refresh_global_settings_context()
         updates: dict[Any, Any] = {
             prefect_settings.PREFECT_API_URL: server.api_url,
             prefect_settings.PREFECT_UI_URL: server.ui_url,
@@ -128,6 +133,7 @@ def use_server(server: Server) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+    refresh_global_settings_context()
 
 
 def server_environment(

@@ -88,7 +88,7 @@ class Warden:
 
 
 def _descendants() -> list[int]:
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     found = []
     for process in psutil.Process().children(recursive=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 
@@ -72,10 +73,9 @@ def balanced(text: str, letters: Font, pixels: int) -> list[str]:
 
 
 def _cut(word: str, letters: Font, pixels: int) -> tuple[str, str]:
-    end = len(word)
-    while end > 1 and letters.getlength(word[:end]) > pixels:
-        end -= 1
-    return word[:end], word[end:]
+    """The longest beginning that is no wider than `pixels` (one letter at least), and the rest."""
+    fits = bisect_left(range(1, len(word)), True, key=lambda end: letters.getlength(word[: end + 1]) > pixels) + 1
+    return word[:fits], word[fits:]
 
 
 def fitting(text: str, pixels: int, largest: int, smallest: int, weight: int) -> Font:

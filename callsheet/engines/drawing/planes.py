@@ -6,7 +6,7 @@ Layers are converted once, then only moved and pasted, so that a frame costs a f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, floor, radians, sin
+from math import ceil, cos, floor, radians, sin
 from typing import Any
 
 import numpy as np
@@ -114,18 +114,22 @@ class Sprite:
 
     def put_turned(self, frame: Frame, x: float, y: float, degrees: float, pivot_y: float) -> None:
         """Paste turned clockwise about the point `pivot_y` pixels below the origin."""
-        left, top = x - self.origin[0], y - self.origin[1]
-        at_x, at_y = 2 * floor(left / 2), 2 * floor(top / 2)
         centre = (self.origin[0], self.origin[1] + pivot_y)
         c, s = cos(radians(degrees)), sin(radians(degrees))
+        high, wide = self.y.shape
+        aside = 2 * ceil(abs(s) * max(centre[1], high - centre[1]) / 2)     # how far its ends swing out
+        above = 2 * ceil(abs(s) * max(centre[0], wide - centre[0]) / 2)
+        left, top = x - self.origin[0], y - self.origin[1]
+        at_x, at_y = 2 * floor(left / 2) - aside, 2 * floor(top / 2) - above
         off_x, off_y = left - at_x + centre[0], top - at_y + centre[1]
         matrix = (c, s, centre[0] - c * off_x - s * off_y, -s, c, centre[1] + s * off_x - c * off_y)
         half_matrix = (*matrix[:2], matrix[2] / 2, *matrix[3:5], matrix[5] / 2)
-        mask = _turned(self.alpha, matrix)
-        half = _turned(self.alpha_half, half_matrix)
-        frame.y.paste(_turned(self.y, matrix), (at_x, at_y), mask)
+        size = (wide + 2 * aside, high + 2 * above)
+        small = (size[0] // 2, size[1] // 2)
+        mask, half = _turned(self.alpha, matrix, size), _turned(self.alpha_half, half_matrix, small)
+        frame.y.paste(_turned(self.y, matrix, size), (at_x, at_y), mask)
         for plane, mine in ((frame.u, self.u), (frame.v, self.v)):
-            plane.paste(_turned(mine, half_matrix), (at_x // 2, at_y // 2), half)
+            plane.paste(_turned(mine, half_matrix, small), (at_x // 2, at_y // 2), half)
 
 
 def _moved(plane: Bytes2D, dx: float, dy: float) -> Bytes2D:
@@ -141,6 +145,5 @@ def _moved(plane: Bytes2D, dx: float, dy: float) -> Bytes2D:
     return out
 
 
-def _turned(plane: Bytes2D, matrix: tuple[float, ...]) -> Image.Image:
-    image = Image.fromarray(plane)
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+def _turned(plane: Bytes2D, matrix: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(plane).transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)

@@ -1,0 +1,59 @@
+# callsheet: `make demo` and `make test` do all of their own set-up on a machine with Python >= 3.11 and make.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: help demo test fast soak lint lock clean
+
+help:
+	@echo 'make demo      three actors become finished videos, from nothing'
+	@echo 'make test      linters, types and all tests but the soak'
+	@echo 'make fast      the quick tests alone'
+	@echo 'make soak      the long matrices'
+	@echo 'make lock      compile the hash-locked requirements anew'
+	@echo 'make clean     remove the virtual environment and all state'
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'callsheet needs Python 3.11, 3.12 or 3.13 with venv; set PYTHON=/path/to/python'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.done: requirements.lock pyproject.toml | $(BIN)/python
+	@echo 'installing callsheet into $(VENV) ...'
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.done: requirements-dev.lock $(VENV)/run.done
+	@echo 'installing the test tools ...'
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/run.done
+	@$(BIN)/callsheet run manifests/examples/actors.csv
+
+test: lint $(VENV)/dev.done
+	$(BIN)/python -m pytest -m 'not soak'
+
+fast: $(VENV)/dev.done
+	$(BIN)/python -m pytest -m 'not slow and not soak'
+
+soak: $(VENV)/dev.done
+	$(BIN)/python -m pytest -m soak
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+lock: $(VENV)/dev.done
+	$(BIN)/python -m pip --disable-pip-version-check -q install uv
+	$(BIN)/uv pip compile -q pyproject.toml --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	$(BIN)/uv pip compile -q pyproject.toml --extra build --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .callsheet dist
