@@ -27,6 +27,7 @@
     ├── ProviderError           provider.failed        the GPU provider answered with an error (retryable)
     │   └── NoImages              provider.no_images     "No images in RunPod output"
     ├── DownloadFailed          download.failed        time-out or lost connection (retryable)
+    │   └── DownloadGone          download.gone          the server says that it is not there, or not for us
     ├── MediaError              media.failed           ffmpeg failed on our own material
     ├── StoreError              store.failed           the store answered with an error (retryable)
     │   ├── NotInStore            store.missing          a file or record that should be there is not
@@ -282,6 +283,14 @@ class DownloadFailed(CallsheetError):
     summary = "{url} could not be fetched ({detail})"
     remedy = "check the address and the network, then run again"
     retryable = True
+
+
+class DownloadGone(DownloadFailed):
+    """The server's answer will not change by asking again."""
+
+    code = "download.gone"
+    remedy = "check the address; a signed one may have expired"
+    retryable = False
 
 
 class MediaError(CallsheetError):

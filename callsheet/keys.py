@@ -66,6 +66,11 @@ def lipsync(job_id: str) -> str:
     return _job(job_id, "lipsync.mp4")
 
 
+def segment(job_id: str) -> str:
+    """Key of the raw clip that a segment job made."""
+    return _job(job_id, "segment.mp4")
+
+
 def captions(job_id: str, kind: Literal["srt", "vtt"]) -> str:
     """Key of a caption file."""
     return _job(job_id, f"captions.{kind}")

@@ -306,7 +306,8 @@ class Order(Frozen):
     format: Format | None = None
     """None delivers the tier's own landscape size and rate."""
     takes: tuple[TakeSpec, ...] = DEFAULT_TAKES
-    poster: Poster = Poster()
+    poster: Poster | None = Poster()
+    """None makes no poster frames: clips then start from their words alone."""
     generate: Generate = Generate()
     fit: Literal["grow", "error"] = "grow"
     seed: int = Field(0, ge=0, le=2**32 - 1)

@@ -5,10 +5,10 @@ Recipes of these are equal in every order of the same quality, so they are made 
 
 from __future__ import annotations
 
-from callsheet.models import Actor, Order, Scene, SourceFile, TakeSpec
+from callsheet.models import Actor, Order, Poster, Scene, SourceFile, TakeSpec
 from callsheet.presets import GENERATE
 from callsheet.prompts import negative_prompt, poster_prompt, take_prompt
-from callsheet.recipe import canonical, digest
+from callsheet.recipe import Ref, canonical, digest
 from callsheet.recipes import Choices, LoraUse, PosterRecipe, TakeRecipe, TrainCompleteRecipe
 
 TAKE_SECONDS = 5
@@ -49,7 +49,7 @@ def train_complete(actor: Actor) -> TrainCompleteRecipe:
 
 def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
     """The poster of one actor of the order."""
-    asked = order.poster
+    asked = order.poster or Poster()
     return PosterRecipe(
         label=actor.display_name,
         engine=choices.clips.model_copy(update={"model": choices.clips.model or asked.model}),
@@ -69,6 +69,11 @@ def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
     )
 
 
+def first_picture(order: Order, actor: Actor, choices: Choices) -> Ref | None:
+    """What an actor's clips start from: the poster, where the order has one."""
+    return poster(order, actor, choices).ref() if order.poster else None
+
+
 def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choices) -> TakeRecipe:
     """One base clip of an actor. Square, so that films of every format share it."""
     profile = GENERATE[order.quality]
@@ -85,7 +90,7 @@ def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choic
         steps=order.generate.steps or profile.steps,
         cfg=profile.cfg if order.generate.cfg is None else order.generate.cfg,
         loras=(lora_use(actor),),
-        first_frame=poster(order, actor, choices).ref(),
+        first_frame=first_picture(order, actor, choices),
         emotion=spec.emotion,
         angle=spec.angle,
         intensity=spec.intensity,

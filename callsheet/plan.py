@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from callsheet import keys
 from callsheet.cues import cues_for, shifted
 from callsheet.models import CaptionMode, Cue, Line, Order, Scene, SourceFile
-from callsheet.persona import digest_of, lora_use, nearest_take, poster, seed_for, take, train_complete
+from callsheet.persona import digest_of, first_picture, lora_use, nearest_take, poster, seed_for, take, train_complete
 from callsheet.presets import DELIVER, ENCODE, GENERATE, generation_size
 from callsheet.prompts import negative_prompt, segment_prompt
 from callsheet.recipe import Recipe, Ref, canonical, digest
@@ -155,7 +155,7 @@ class _Planner:
         raw, synced, conformed = self._clips(takes)
         splice = self._splice(conformed)
         mix = self._mix(splice)
-        posters = tuple(poster(order, actor, choices) for actor in order.cast)
+        posters = tuple(poster(order, actor, choices) for actor in order.cast) if order.poster else ()
         return Film(
             order=order,
             job_id=job_id,
@@ -218,7 +218,7 @@ class _Planner:
             steps=order.generate.steps or profile.steps,
             cfg=profile.cfg if order.generate.cfg is None else order.generate.cfg,
             loras=tuple(lora_use(actor) for actor in actors),
-            first_frame=start.ref("last_frame") if start else poster(order, actors[0], self.choices).ref(),
+            first_frame=start.ref("last_frame") if start else first_picture(order, actors[0], self.choices),
             start_frame=part.raw_start,
             emotion=scene.emotion,
             angle=scene.angle,
@@ -341,7 +341,7 @@ class _Planner:
             files += [DeliveredFile(source=mix.ref(kind), key=keys.captions(job_id, kind)) for kind in ("srt", "vtt")]
         files += [
             DeliveredFile(source=recipe.ref(), key=keys.poster(actor.id, actor.user_id, recipe.fingerprint))
-            for actor, recipe in zip(self.order.cast, posters, strict=True)
+            for actor, recipe in zip(self.order.cast, posters, strict=bool(posters))
         ]
         files += [
             DeliveredFile(source=recipe.ref(), key=keys.take(actor_id, n)) for (actor_id, n), recipe in takes.items()

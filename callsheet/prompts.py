@@ -44,6 +44,11 @@ def take_prompt(actor: Actor, take: TakeSpec) -> str:
     return _joined((*_character(actor), *_expression(take), actor.sheet.style))
 
 
+def persona_prompt(persona_id: str, archetype: str, take: TakeSpec) -> str:
+    """A base clip of a persona that is known by a picture instead of a LoRA."""
+    return _joined((persona_id, archetype, *_expression(take)))
+
+
 def segment_prompt(scene: Scene, actors: Sequence[Actor]) -> str:
     """The scene's words, then every character that is seen in it, with its sheet and its place in the picture.
 

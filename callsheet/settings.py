@@ -7,6 +7,7 @@ is needed: what needs one raises SettingMissing.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,20 @@ def _place(value: Any) -> Any:
     return text.rstrip("/")
 
 
+def _folders(value: Any) -> Any:
+    named = [part.strip() for part in str(value).split(os.pathsep) if part.strip()]
+    return os.pathsep.join(str(Path(part).expanduser().absolute()) for part in named)
+
+
+def _hosts(value: Any) -> Any:
+    named = [part for part in re.split(r"[,\s]+", str(value).strip().lower()) if part]
+    for part in named:
+        found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9._-]*):([0-9]{1,5})", part)
+        if found is None or not 0 < int(found[2]) < 65536:
+            raise ValueError("it is not host:port, or several with commas between them")
+    return ",".join(named)
+
+
 def _matching(pattern: str, what: str) -> BeforeValidator:
     def check(value: Any) -> str:
         if re.fullmatch(pattern, str(value).strip()) is None:
@@ -66,6 +81,10 @@ Bucket = Annotated[str, _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket
 Region = Annotated[str, _matching(r"[a-z0-9-]{2,32}", "a region's name, such as us-west-1")]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 Folder = Annotated[Path, BeforeValidator(lambda value: Path(str(value).strip()).expanduser().absolute())]
+Folders = Annotated[str, BeforeValidator(_folders)]
+"""Absolute folders with the system's path separator between them."""
+Hosts = Annotated[str, BeforeValidator(_hosts)]
+"""host:port, several with commas between them."""
 Place = Annotated[str, BeforeValidator(_place)]
 """An absolute folder, or s3://bucket/prefix without a slash at the end."""
 
@@ -109,6 +128,13 @@ class Settings(BaseSettings):
     database_url: Annotated[Secret, BeforeValidator(_postgres_address)] | None = _setting(
         "CALLSHEET_DATABASE_URL",
         meaning="PostgreSQL of the Prefect server (postgresql://...). Default: a private one, started as needed")
+    lora_folders: Folders | None = _setting(
+        "CALLSHEET_LORAS",
+        meaning="Folders where jobs find LoRAs by name, with : between several. Default: <home>/loras")
+    allowed: Hosts | None = _setting(
+        "CALLSHEET_ALLOWED_HOSTS",
+        meaning="host:port, with commas between several, that downloads may open although the address is private "
+                "or the port unusual. Default: none, so only ports 80 and 443 of the public internet")
     ffmpeg: Text | None = _setting(
         "CALLSHEET_FFMPEG", meaning="The ffmpeg program. Default: the one that is installed with callsheet")
     gpu: Gpu = _setting(
@@ -171,6 +197,19 @@ class Settings(BaseSettings):
         bucket = self.r2_bucket or self.aws_user_images_bucket
         return f"s3://{bucket}" if bucket else str(self.home / "delivery")
 
+    @property
+    def loras(self) -> tuple[Path, ...]:
+        """Folders where LoRAs are looked up by name, in order."""
+        if self.lora_folders is None:
+            return (self.home / "loras",)
+        return tuple(Path(folder) for folder in self.lora_folders.split(os.pathsep))
+
+    @property
+    def allowed_hosts(self) -> frozenset[tuple[str, int]]:
+        """(host, port) that downloads may open beyond the public internet; a host is in lower case."""
+        pairs = (each.rpartition(":") for each in (self.allowed or "").split(",") if each)
+        return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
+
     def secrets(self) -> frozenset[str]:
         """The text of every secret that is set, and the passwords inside addresses: what no log may show."""
         found = {v.get_secret_value() for v in self.__dict__.values() if isinstance(v, SecretStr)}
@@ -196,7 +235,12 @@ class Settings(BaseSettings):
         }
 
     def _shown(self, name: str) -> str:
-        value = {"store_place": self.store, "delivery_place": self.delivery}.get(name, getattr(self, name))
+        in_force = {
+            "store_place": self.store,
+            "delivery_place": self.delivery,
+            "lora_folders": os.pathsep.join(map(str, self.loras)),
+        }
+        value = in_force.get(name, getattr(self, name))
         if isinstance(value, SecretStr):
             return HIDDEN
         return "" if value is None else str(value)
@@ -215,8 +259,6 @@ def _as_setting_invalid(error: ValidationError, overrides: Mapping[str, str]) ->
 
 
 def _value_of(variable: str, overrides: Mapping[str, str]) -> str:
-    import os
-
     from dotenv import dotenv_values
 
     value = overrides.get(variable) or os.environ.get(variable) or dotenv_values(".env").get(variable)

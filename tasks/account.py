@@ -30,7 +30,7 @@ def account(film: Film) -> Production:
         thumbnail=urls[keys.thumbnail(film.job_id)],
         posters={
             actor.id: urls[keys.poster(actor.id, actor.user_id, recipe.fingerprint)]
-            for actor, recipe in zip(order.cast, film.posters, strict=True)
+            for actor, recipe in zip(order.cast, film.posters, strict=bool(film.posters))
         },
         takes={
             actor.id: tuple(urls[keys.take(actor.id, n)] for n in range(len(order.takes))) for actor in order.cast

@@ -197,3 +197,10 @@ def test_a_manifest_that_was_written_back_reads_as_before(tmp_path: Path) -> Non
     before = read_manifest(path).orders
     write_back(path, {"ava": URL})
     assert read_manifest(path).orders == before
+
+
+def test_a_row_without_an_id_does_not_stop_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"prompt": "a"}, {"actor_id": "ava"}]')
+    write_back(path, {"ava": URL})
+    assert json.loads(path.read_text()) == [{"prompt": "a"}, {"actor_id": "ava", "poster_frame_url": URL}]

@@ -1,4 +1,4 @@
-"""Checks of what lies elsewhere: store, delivery, buckets, RunPod, the network, Prefect; and of a manifest.
+"""Checks of what lies elsewhere: store, delivery, buckets, RunPod, the network, Prefect.
 
 Only what is configured is asked, and nothing that costs money.
 """
@@ -6,26 +6,21 @@ Only what is configured is asked, and nothing that costs money.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import os
 import socket
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from callsheet.doors.finding import Finding, Level, Site, from_error
-from callsheet.errors import CallsheetError, ManifestInvalid, SettingMissing
+from callsheet.doors.finding import Finding, Level, Site
+from callsheet.doors.web import client, host_of
+from callsheet.errors import SettingMissing
 from callsheet.models import Gpu
 from callsheet.settings import Settings
 
 PROBE = "doctor/probe"
-_SHOWN = 5
 _ANSWER_S = 10.0
-_NO_KEY_LEAK = "point the bucket's address at the real service"
 
 
 def prefect(site: Site) -> Finding:
@@ -147,11 +142,11 @@ def runpod(site: Site) -> Finding:
 
     address = site.addresses["RunPod"]
     try:
-        with _client(address) as client:
-            status = client.get(f"{address}/v2/pods", headers={"authorization": f"Bearer {key.get_secret_value()}"}
+        with client(address, _ANSWER_S) as web:
+            status = web.get(f"{address}/v2/pods", headers={"authorization": f"Bearer {key.get_secret_value()}"}
                                 ).status_code
-    except (httpx.HTTPError, UnicodeEncodeError, ValueError) as error:       # its words could quote the key
-        return Finding("runpod", Level.WARNING, f"{_host(address)} did not answer ({type(error).__name__}), so the "
+    except (httpx.HTTPError, ValueError) as error:       # its words could quote the key
+        return Finding("runpod", Level.WARNING, f"{host_of(address)} did not answer ({type(error).__name__}), so the "
                        "key could not be tried", "check the network, a proxy or a firewall, and RUNPOD_API_KEY")
     return _runpod(status, site.settings.gpu)
 
@@ -179,7 +174,7 @@ def network(site: Site) -> Finding:
         return Finding("network", Level.OK, "no service is configured, so none was asked")
     with ThreadPoolExecutor(len(wanted)) as threads:
         reasons = dict(zip(wanted, threads.map(_unreachable, wanted.values()), strict=True))
-    silent = [f"{name} at {_host(wanted[name])} ({why})" for name, why in reasons.items() if why]
+    silent = [f"{name} at {host_of(wanted[name])} ({why})" for name, why in reasons.items() if why]
     if silent:
         return Finding("network", Level.WARNING, f"no answer from {', '.join(silent)}",
                        "check the network, a proxy or a firewall, and the address in the settings")
@@ -214,60 +209,8 @@ def _unreachable(address: str) -> str:
                 with closing(socket.create_connection((parts.hostname, parts.port or 5432), _ANSWER_S)):
                     pass
             return ""
-        with _client(address) as client:
-            client.head(address)
+        with client(address, _ANSWER_S) as web:
+            web.head(address)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return type(error).__name__
     return ""
-
-
-def _client(address: str) -> httpx.Client:            # noqa: F821
-    """Knows the proxy of the environment, except for this machine itself."""
-    import httpx
-
-    return httpx.Client(timeout=_ANSWER_S, trust_env=not is_loopback(address))
-
-
-def is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _host(address: str) -> str:
-    """Without user name and password."""
-    return urlsplit(address).netloc.rpartition("@")[2]
-
-
-def manifest(site: Site) -> Finding:
-    """Rows that are ready or wait, and the family of every LoRA of a ready row."""
-    from callsheet.manifest import read_manifest
-
-    assert site.manifest is not None
-    try:
-        book = read_manifest(site.manifest)
-    except ManifestInvalid as error:
-        lines = [str(problem) for problem in error.problems[:_SHOWN]]
-        more = len(error.problems) - len(lines)
-        return Finding("manifest", Level.PROBLEM, "\n".join([error.what, *lines, *([f"and {more} more"] * bool(more))]),
-                       "correct the file; nothing of it runs while it has a mistake")
-    counts = f"{site.manifest}: {len(book.orders)} ready, {len(book.waiting)} waiting"
-    actors = {actor.lora.path: actor for order in book.orders for actor in order.cast}
-    elsewhere = [path for path in actors if path.startswith("s3://")]
-    families: Counter[str] = Counter()
-    wrong: list[CallsheetError] = []
-    for path in actors.keys() - set(elsewhere):
-        try:
-            families[_family(path, actors[path].base_model)] += 1
-        except CallsheetError as error:
-            wrong.append(error)
-    said = [f"{count} {family}" for family, count in sorted(families.items())]
-    said += [f"{len(elsewhere)} in S3, looked at when they are used"] * bool(elsewhere)
-    found = f"{counts}; LoRAs: {', '.join(said) or 'none'}"
-    if not wrong:
-        return Finding("manifest", Level.OK, found)
-    lines = sorted({error.what for error in wrong})
-    shown = [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] * (len(lines) > _SHOWN))]
-    return Finding("manifest", Level.PROBLEM, "\n".join([found, *shown]), wrong[0].fix)

@@ -25,8 +25,9 @@ from rich.console import Console
 from callsheet import __version__
 from callsheet.doors import terminal
 from callsheet.errors import CallsheetError, InputError
-from callsheet.models import Gpu, Production, Status
+from callsheet.models import Family, Gpu, Production, Status
 from callsheet.recipe import Stage
+from callsheet.settings import Settings
 
 app = typer.Typer(
     name="callsheet",
@@ -142,6 +143,98 @@ def produce(
 
 
 @app.command()
+def doctor(
+    manifest: Annotated[Path | None, typer.Argument(help="A manifest to look at as well.")] = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every setting, secrets hidden.")] = False,
+) -> None:
+    """Say what is there, what is missing, and what to do about it. Exit code 1 when something must be mended.
+
+    Asks only services that are configured, and none that costs money.
+    """
+    from callsheet.doors import doctor as preflight
+
+    findings, settings = preflight.preflight(manifest)
+    if as_json:
+        typer.echo(json.dumps(preflight.as_json(findings), indent=1))
+    else:
+        preflight.show(terminal.console(stderr=False), findings)
+    if verbose or findings[0].name == preflight.SETTINGS:
+        preflight.show_settings(terminal.console(stderr=as_json), settings)
+    if preflight.failed(findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def emit(
+    actor: Annotated[str, typer.Argument(help="The actor's id.")],
+    lora: Annotated[str, typer.Option(help="The trained file: a path, or s3://bucket/key.")],
+    manifest: Annotated[Path | None, typer.Option(help="Has the actor's row. Default: the deployment's own.")] = None,
+    description: Annotated[str, typer.Option(help="Of the actor, where no manifest has it.")] = "",
+    base_model: Annotated[Family | None, typer.Option(help="What the LoRA was trained on.")] = None,
+    sha256: Annotated[str, typer.Option(help="Digest of the file. Computed when the file is here.")] = "",
+    api: Annotated[str, typer.Option(help="Prefect's API. Default: PREFECT_API_URL, else what up runs.")] = "",
+    event_id: Annotated[str, typer.Option(help="UUID of the event, to send the same one again.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say that a LoRA is trained: its actor's poster and film are made. Saying it twice does no harm.
+
+    Example: callsheet emit 0001_european_20_female --lora loras/0001_european_20_female.safetensors
+    """
+    from callsheet.doors import emit as sending
+    from callsheet.doors.web import shown
+    from callsheet.events import as_event
+
+    payload = sending.trained(actor, lora, manifest, description, base_model, sha256)
+    event = as_event(payload, sending.checked_id(event_id))
+    address = sending.api_address(api, Settings.load().home)
+    tries = sending.post(address, event, sending.authorization())
+    if as_json:
+        typer.echo(json.dumps({"api": shown(address), "tries": tries, "event": event}, indent=1))
+    else:
+        terminal.console().print(f"{payload.actor_id}: event {event['id']} was taken by {shown(address)}\n"
+                                 "[dim]its run appears in the Prefect UI, under the deployment after-training[/]")
+
+
+@app.command()
+def up(
+    manifest: Annotated[Path | None, typer.Option(help="Manifest of the nightly batch and of training events.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the Prefect server; 0 takes a free one.")] = 4200,
+) -> None:
+    """Run Prefect's server, the workers and the deployments on this machine, until Ctrl-C.
+
+    Example: callsheet up --manifest manifests/examples/actors.csv
+    """
+    from callsheet.doors import up as door
+    from callsheet.manifest import read_manifest
+    from callsheet.project import root
+
+    book = (manifest or root() / "manifests" / "examples" / "actors.csv").resolve()
+    read_manifest(book)                               # a nightly run would find its mistakes too late
+    door.up(book, port, terminal.console())
+
+
+@app.command()
+def job(
+    request: Annotated[str, typer.Argument(help="JSON file with a request envelope; - reads standard input.")],
+    verbose: Verbose = False,
+) -> None:
+    """Run one request envelope here, as a pod would, and print its reply as JSON.
+
+    Exit code 0 on success, 2 when the request has to be corrected, else 1.
+    Example: callsheet job manifests/examples/jobs/lipsync_only.json
+    """
+    from callsheet.doors.job import run_job
+
+    ended = run_job(request, verbose)
+    if isinstance(ended.error, CallsheetError):
+        terminal.error(terminal.console(), ended.error)
+    typer.echo(ended.reply.model_dump_json(indent=1))
+    if ended.exit_code:
+        raise typer.Exit(ended.exit_code)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
@@ -156,3 +249,7 @@ def _report(made: list[Production], seconds: float, out: Console, as_json: bool)
         raise typer.Exit(EXIT_CANCELLED)
     if any(p.status is Status.FAILED for p in made):
         raise typer.Exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

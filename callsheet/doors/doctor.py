@@ -22,6 +22,7 @@ from rich.text import Text
 from callsheet import project
 from callsheet.doors import checks_machine as machine
 from callsheet.doors import checks_services as services
+from callsheet.doors.checks_manifest import manifest as check_manifest
 from callsheet.doors.finding import Check, Finding, Level, Site, from_error
 from callsheet.errors import CallsheetError
 from callsheet.redact import redact
@@ -47,7 +48,10 @@ CHECKS: tuple[Check, ...] = (
     Check("runpod", services.runpod, late=Level.WARNING),
     Check("network", services.network, late=Level.WARNING),
 )
-OF_A_MANIFEST = Check("manifest", services.manifest, limit_s=600)
+OF_A_MANIFEST = Check("manifest", check_manifest, limit_s=600)
+
+SETTINGS = "settings"
+"""Name of the first finding where the settings cannot be read; else there is none of this name."""
 
 _MARKS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.PROBLEM: ("✗", "red")}
 
@@ -60,9 +64,9 @@ def preflight(manifest: Path | None = None) -> tuple[list[Finding], tuple[Row, .
     try:
         settings = Settings.load()
     except CallsheetError as error:
-        unread = Settings.model_construct()
+        unread = Settings.model_construct(CALLSHEET_HOME=Path.cwd())
         rows = tuple(row._replace(value="") for row in unread.table())
-        return [from_error("settings", error), *examine(Site(unread), ANYWHERE)], rows
+        return [from_error(SETTINGS, error), *examine(Site(unread), ANYWHERE)], rows
     checks = (*CHECKS, OF_A_MANIFEST) if manifest else CHECKS
     return examine(Site(settings, manifest), checks), settings.table()
 
@@ -122,6 +126,8 @@ def as_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
 def show(out: Console, findings: Sequence[Finding]) -> None:
     """A line a check, its remedy below what was found."""
     table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(overflow="fold")             # a path must be whole to be of use
     for finding in findings:
         mark, style = _MARKS[finding.level]
         said = Text(finding.found)
@@ -130,7 +136,11 @@ def show(out: Console, findings: Sequence[Finding]) -> None:
         table.add_row(Text(mark, style), Text(finding.name), said)
     out.print(table, soft_wrap=False)
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
-    out.print("\n" + ", ".join(f"{count} {level}" for level, count in counts.items() if count))
+    out.print("\n" + ", ".join(_counted(count, level) for level, count in counts.items() if count))
+
+
+def _counted(count: int, level: Level) -> str:
+    return f"{count} {level}{'s' if count > 1 and level is not Level.OK else ''}"
 
 
 def show_settings(out: Console, rows: Sequence[Row]) -> None:

@@ -54,7 +54,7 @@ class Site:
     settings: Settings
     manifest: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    addresses: Mapping[str, str] = ADDRESSES
+    addresses: Mapping[str, str] = field(default_factory=lambda: ADDRESSES)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,9 @@ def _picture(path: Path, room: Room) -> Outcome:
             with Image.open(path) as picture:
                 if picture.width * picture.height > MAX_PICTURE_PIXELS:
                     raise ValueError(f"{picture.width}x{picture.height} is too large")
-                size = picture.size
-                ImageOps.exif_transpose(picture).convert("RGB").save(target)
+                upright = ImageOps.exif_transpose(picture)
+                size = upright.size
+                upright.convert("RGB").save(target)
     except (OSError, ValueError, Warning, SyntaxError) as error:
         raise MediaUnreadable(path=path.name, kind="picture", detail=str(error)[:200]) from error
     return Outcome(files={"main": target}, facts={"width": size[0], "height": size[1]}, made_by="user")

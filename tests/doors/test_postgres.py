@@ -75,6 +75,7 @@ def _wait_until(true: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_data_survive_a_stop_and_a_start(home: Path) -> None:
     with database(home) as url:
         _ask(url, "CREATE TABLE kept AS SELECT 7 AS n")
@@ -200,9 +201,20 @@ def test_a_home_with_a_long_and_odd_name_works(tmp_path: Path, monkeypatch: pyte
     try:
         with database(tmp_path) as url:
             assert _ask(url, "SELECT 1") == 1
+        socket = postgres._socket_folder(base)
+        assert socket.is_dir()
         remove_database(tmp_path)
+        assert not socket.exists()
     finally:
         shutil.rmtree(base.parents[1])
+
+
+def test_a_socket_folder_that_somebody_else_made_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir(mode=0o755)
+    (tmp_path / "socket").symlink_to(tmp_path / "precious")
+    with pytest.raises(ServerError, match="somebody else's"):
+        postgres._private(tmp_path / "socket", None)
+    assert stat.S_IMODE((tmp_path / "precious").stat().st_mode) == 0o755
 
 
 @pytest.mark.slow

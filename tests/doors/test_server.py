@@ -108,6 +108,7 @@ def test_the_ui_is_served_and_talks_to_this_server(server: Server) -> None:
     assert b"<html" in _get(server.ui_url)
     settings = json.loads(_get(f"{server.ui_url}/ui-settings"))
     assert settings["api_url"] == server.api_url
+    assert settings["default_ui"] == "v1", "the V2 pages ask an analytics host for its settings"
     assert json.loads(_get(f"{settings['api_url']}/health")) is True
 
 

@@ -85,6 +85,7 @@ def remove_database(home: Path) -> None:
                               remedy="end what uses it first")
         if postmaster := running_postmaster(base):
             stop_postmaster(base, postmaster)
+        shutil.rmtree(_socket_folder(base), ignore_errors=True)
         shutil.rmtree(base)
 
 
@@ -114,7 +115,8 @@ def _start(base: Path) -> Postmaster:
     _log.info("starting PostgreSQL %s (%s)", programs.version, programs.source)
     if not (data / "PG_VERSION").exists():
         _create(data, programs, account, log)
-    socket_folder = _socket_folder(base, account)
+    socket_folder = _socket_folder(base)
+    _private(socket_folder, account)
     clear_leftovers(base, socket_folder / _SOCKET_NAME)
     began = log.stat().st_size if log.exists() else 0
     postmaster = _launch(base, programs, account, socket_folder)
@@ -176,23 +178,26 @@ def _create(data: Path, programs: Programs, account: Account | None, log: Path) 
 
 
 def _private(folder: Path, account: Account | None) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Make a folder that only the database's owner may enter. Raises ServerError when somebody made it before us."""
+    owner = account.uid if account else os.geteuid()
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()) or found.st_mode & 0o077:
+        raise ServerError(what="PostgreSQL", detail=f"{folder} is somebody else's, or open to others",
+                          log="the folder above", remedy="look who made it, and remove it")
     if account:
-        os.chown(folder, account.uid, account.gid)
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
 
 
-def _socket_folder(base: Path, account: Account | None) -> Path:
-    """A folder only the database's owner may enter, with a name that a socket and an address can have."""
+def _socket_folder(base: Path) -> Path:
+    """Where the socket lies: a path that a socket's and a database's address can have."""
     folder = base / "socket"
     too_long = len(os.fsencode(folder / _SOCKET_NAME)) > _LONGEST_SOCKET
-    if too_long or re.fullmatch(r"[\w./-]+", str(folder), re.ASCII) is None:
-        name = f"callsheet-{os.geteuid()}-{hashlib.sha256(os.fsencode(base)).hexdigest()[:16]}"
-        folder = Path(tempfile.gettempdir()) / name
-    _private(folder, account)
-    if folder.is_symlink() or folder.stat().st_uid != (account.uid if account else os.geteuid()):
-        raise ServerError(what="PostgreSQL", detail=f"{folder} belongs to somebody else", log=base / "postgres.log")
-    return folder
+    if not too_long and re.fullmatch(r"[\w./-]+", str(folder), re.ASCII):
+        return folder
+    name = f"callsheet-{os.geteuid()}-{hashlib.sha256(os.fsencode(base)).hexdigest()[:16]}"
+    return Path(tempfile.gettempdir()) / name
 
 
 @contextlib.contextmanager

@@ -151,6 +151,8 @@ def server_environment(
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_UI_ENABLED": "true",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",      # the V2 pages ask an analytics host for its settings
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),     # else it writes among installed packages
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

@@ -23,7 +23,7 @@ class Banner:
         if recipe.width < _SMALLEST[0] or recipe.height < _SMALLEST[1]:
             return
         short = min(recipe.width, recipe.height)
-        words, small = font(round(short * 0.046), 600), font(round(short * 0.032), 500)
+        words, small = font(round(short * 0.046), 600), font(round(short * 0.032), 500, 75)
         pad = round(short * 0.028)
         room = recipe.width - 2 * pad
         rows = balanced(recipe.scene, words, room)

@@ -1,0 +1,86 @@
+"""`callsheet up`: database, Prefect server, workers and deployments on this machine, until it is stopped.
+
+The data lie under CALLSHEET_HOME (as root, the database's under /var/lib/callsheet) and are found again the next
+time. Stops cleanly on Ctrl-C or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from callsheet import project
+from callsheet.doors.local.postgres import database
+from callsheet.doors.local.server import Server, client_environment, prefect_server, use_server
+from callsheet.doors.local.supervise import Supervisor
+from callsheet.settings import Settings
+
+POOLS = ("cpu", "gpu")
+QUERY_SECONDS = "1"
+"""How often a worker asks for work: a person who starts a run is looking at it."""
+
+
+def up(manifest: Path, port: int, out: Console) -> None:
+    """Start everything, say where it is, and watch it until it is stopped.
+
+    Raises ServerError, ServerDied.
+    """
+    settings = Settings.load()
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    with ExitStack() as stack:
+        with out.status("starting PostgreSQL"):
+            address = stack.enter_context(database(settings.home, url))
+        with out.status("starting the Prefect server"):
+            server = stack.enter_context(
+                prefect_server(settings.home, address, port=port, secrets=settings.secrets())
+            )
+            stack.enter_context(use_server(server))
+        with out.status("applying deployments"):
+            _apply(manifest)
+        logs = settings.home / "logs"
+        workers = stack.enter_context(Supervisor(logs, secrets=settings.secrets(), tell=out.print))
+        if server.child is not None:
+            workers.watch(server.child)
+        for pool in POOLS:
+            workers.start(f"worker-{pool}", worker_command(pool), worker_environment(server, settings, os.environ))
+        _say(out, server, manifest, logs)
+        workers.run()
+        out.print("stopping")
+
+
+def worker_command(pool: str) -> list[str]:
+    """A Prefect worker of one pool."""
+    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-here"]
+
+
+def worker_environment(server: Server, settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What a worker and its flow runs get: this server, these settings as absolute values, the project's root."""
+    return {
+        **inherited,
+        **client_environment(server),
+        **settings.environment(),
+        "PREFECT_WORKER_QUERY_SECONDS": QUERY_SECONDS,
+        "PREFECT_RUNNER_POLL_FREQUENCY": QUERY_SECONDS,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(project.root()), inherited.get("PYTHONPATH", "")])),
+    }
+
+
+def _apply(manifest: Path) -> None:
+    project.importable()
+    from deployments.apply import apply
+
+    apply(manifest)
+
+
+def _say(out: Console, server: Server, manifest: Path, logs: Path) -> None:
+    out.print(f"[bold green]callsheet is up[/]  {server.ui_url}")
+    out.print(f"  make a film:    {server.ui_url}/deployments  (order-form/studio)")
+    out.print(f"  nightly batch:  {manifest}")
+    out.print("  after training: callsheet emit ACTOR --lora FILE")
+    out.print(f"  logs:           {logs}")
+    out.print("Ctrl-C stops it; what was made and the run history stay.")

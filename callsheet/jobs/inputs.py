@@ -1,0 +1,61 @@
+"""A request's files once they are here: digests, the recipes that check them, and what was found in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from callsheet.errors import RequestInvalid
+from callsheet.models import SourceFile
+from callsheet.persona import digest_of
+from callsheet.recipe import Ref
+from callsheet.recipes import EngineId, IntakeRecipe
+
+PICTURES = frozenset({"image", "primary_image"})
+"""Fields that name a picture; all others name a sound."""
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What `auto` came to here, and where results go."""
+
+    clips: EngineId
+    lipsync: EngineId
+    destination: str
+    """URL of the delivery."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files by the path of their field, such as `image` or `sfx_tracks[0].url`."""
+
+    files: Mapping[str, SourceFile]
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What intake found, by recipe fingerprint."""
+
+    def recipe(self, path: str) -> IntakeRecipe:
+        """How the file of a field is checked and taken in."""
+        kind: Literal["picture", "audio"] = "picture" if path in PICTURES else "audio"
+        file = self.files[path]
+        return IntakeRecipe(label=path, path=file.path, sha256=digest_of(file), kind=kind)
+
+    def recipes(self) -> tuple[IntakeRecipe, ...]:
+        """All of them; a file that is named twice is taken in once."""
+        return tuple({recipe.fingerprint: recipe for recipe in map(self.recipe, self.files)}.values())
+
+    def ref(self, path: str) -> Ref:
+        return self.recipe(path).ref()
+
+    def found(self, path: str) -> Mapping[str, Any]:
+        """Width and height of a picture in pixels, duration of a sound in seconds."""
+        return self.facts[self.recipe(path).fingerprint]
+
+    def frames(self, path: str, fps: Fraction) -> int:
+        """Frames that a sound lasts, the last one begun counted whole. Raises RequestInvalid for one without length."""
+        frames = math.ceil(Fraction(str(self.found(path)["duration"])) * fps - Fraction(1, 1000))
+        if frames < 1:
+            raise RequestInvalid(field=f"input.{path}", detail="lasts under a frame", remedy="send a longer sound")
+        return frames

@@ -1,0 +1,327 @@
+"""What can be asked of a single job: one frozen model a job type, with the sources' names, defaults and ranges.
+
+Covers fields and what they mean to each other. Files are named by texts (`Source`): what a text may be, and where
+its bytes come from, is download.py's matter; what becomes of a request is in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints, field_validator, model_validator
+
+from callsheet.models import (
+    DEFAULT_TAKES,
+    CaptionStyle,
+    Cue,
+    Ducking,
+    Format,
+    Frozen,
+    Pixels,
+    Poster,
+    Rate,
+    Seconds,
+    Slug,
+    SourceFile,
+    TakeSpec,
+    Volume,
+)
+from callsheet.persona import digest_of
+from callsheet.presets import MAX_SEGMENT_FRAMES, Door, Quality, quality_from
+from callsheet.recipe import canonical, digest
+from callsheet.words import Mistaken
+
+MAX_INLINE_CHARS = 48 << 20
+"""Longest text that can hold a file: base64 of 36 MB."""
+
+MAX_SEED = 2**32 - 1
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value     # a form's empty field
+
+
+def _rate(value: Any) -> Any:
+    """Only what a fraction can be made of: `1/0` and infinity are told, not raised."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", value):
+        value = float(value)
+    whole = isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}(/0*[1-9][0-9]{0,5})?", value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not (whole or number or isinstance(value, Fraction)):
+        raise Mistaken("is no rate", "write frames a second, such as 30, 29.97 or 30000/1001")
+    return value
+
+
+Source = Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE_CHARS)]
+"""A file: http(s) URL, data-URI or base64; on the command line also a path."""
+
+Tier = Literal["draft", "standard", "high", "premium", "cinematic"]
+JobRate = Annotated[Rate, BeforeValidator(_rate)]
+Seed = Annotated[int | None, Field(ge=0, le=MAX_SEED), BeforeValidator(_empty_is_none)]
+Character = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+"""Name of a LoRA, with or without .safetensors; on the command line also a path."""
+
+Side = Annotated[int, Field(ge=64, le=4096, multiple_of=2)]
+"""Pixels of a generated picture's side."""
+
+
+class Request(Frozen):
+    """What all requests share."""
+
+    job_type: str
+
+    def sources(self) -> dict[str, str]:
+        """The files it names: path of the field, such as `sfx_tracks[0].url` -> text."""
+        return {}
+
+    @property
+    def characters_named(self) -> tuple[str, ...]:
+        """The LoRAs it names, in their order."""
+        return ()
+
+    @property
+    def title(self) -> str:
+        """What people call this run."""
+        return self.job_type
+
+    def with_sources(self, texts: Mapping[str, str]) -> Self:
+        """The same request with other texts in the named source fields."""
+        fields = self.model_dump(mode="json")
+        for path, text in texts.items():
+            *way, last = (int(p) if p.isdigit() else p for p in re.findall(r"\w+", path))
+            inside: Any = fields
+            for step in way:
+                inside = inside[step]
+            inside[last] = text
+        return self.model_validate(fields)
+
+    def settled(self, roll: Callable[[], int]) -> Self:
+        """The same request with what is left to chance decided by `roll`, which gives a seed."""
+        return self
+
+    def fingerprint(self, files: Mapping[str, SourceFile]) -> str:
+        """Names the request; digests stand for the files, so that it does not matter how they came."""
+        by_digest = self.with_sources({path: digest_of(files[path]) for path in self.sources()})
+        return digest(canonical(by_digest.model_dump(mode="json")))
+
+
+class Job(Request):
+    """A request whose results lie under its own id."""
+
+    job_id: Slug | None = None
+    """Names the delivery keys; None takes the fingerprint of the request."""
+
+    @property
+    def title(self) -> str:
+        return " ".join(filter(None, (self.job_type, self.job_id)))
+
+    def named(self, files: Mapping[str, SourceFile]) -> str:
+        """The id that was given, else the fingerprint."""
+        return self.job_id or self.fingerprint(files)
+
+
+class LipsyncOnly(Job):
+    """A still picture whose mouth follows a voice."""
+
+    job_type: Literal["lipsync_only"] = "lipsync_only"
+    image: Source
+    audio: Source
+    quality: Literal["fast", "standard", "high"] = "standard"
+
+    def sources(self) -> dict[str, str]:
+        return {"image": self.image, "audio": self.audio}
+
+    @property
+    def tier(self) -> Quality:
+        return quality_from(self.quality, Door.STUDIO_LIPSYNC)
+
+
+class SfxTrack(Frozen):
+    """A sound at a moment of the video."""
+
+    url: Source
+    start_time: Seconds = 0.0
+    volume: Volume = 1.0
+
+
+class JobCaptionStyle(CaptionStyle):
+    """How captions are drawn; its colours are checked before anything is made."""
+
+    @field_validator("color", "stroke_color")
+    @classmethod
+    def _known_colour(cls, value: str) -> str:
+        from PIL import ImageColor
+
+        if value.strip().lower() in ImageColor.colormap or re.fullmatch(r"#[0-9a-fA-F]{6}", value.strip()):
+            return value
+        raise Mistaken("is no colour", "use a CSS colour name such as white, or #rrggbb")
+
+
+class RenderFormat(Frozen):
+    """Size and rate of the video; portrait by default."""
+
+    width: Pixels = 1080
+    height: Pixels = 1920
+    fps: JobRate = Fraction(30)
+
+    @property
+    def format(self) -> Format:
+        return Format(width=self.width, height=self.height, fps=self.fps)
+
+
+class VideoRender(Job):
+    """A talking picture with music, ambience, effects and captions in it."""
+
+    job_type: Literal["video_render"] = "video_render"
+    image: Source
+    audio: Source
+    music_url: Source | None = None
+    ambience_url: Source | None = None
+    sfx_tracks: tuple[SfxTrack, ...] = Field((), max_length=100)
+    captions: tuple[Cue, ...] = Field((), max_length=500)
+    caption_style: JobCaptionStyle = JobCaptionStyle()
+    format: RenderFormat = RenderFormat()
+    quality: Tier = "standard"
+    ducking_config: Ducking = Ducking()
+
+    def sources(self) -> dict[str, str]:
+        beds = {"music_url": self.music_url, "ambience_url": self.ambience_url}
+        return {
+            "image": self.image,
+            "audio": self.audio,
+            **{path: text for path, text in beds.items() if text is not None},
+            **{f"sfx_tracks[{n}].url": track.url for n, track in enumerate(self.sfx_tracks)},
+        }
+
+    @property
+    def tier(self) -> Quality:
+        return Quality(self.quality)
+
+
+class PersonaBuild(Request):
+    """Base clips of a persona, from one picture of it. Made once: asking again finds them."""
+
+    job_type: Literal["persona_build"] = "persona_build"
+    persona_id: Slug
+    primary_image: Source
+    archetype: str = Field("", max_length=200)
+    """A word or two for the prompt, such as `hero`."""
+    takes_to_generate: tuple[TakeSpec, ...] = Field(DEFAULT_TAKES, min_length=1, max_length=64)
+    quality: Tier = "standard"
+
+    def sources(self) -> dict[str, str]:
+        return {"primary_image": self.primary_image}
+
+    @property
+    def title(self) -> str:
+        return f"{self.job_type} {self.persona_id}"
+
+    @property
+    def tier(self) -> Quality:
+        return Quality(self.quality)
+
+
+class PosterFrame(Job, Poster):
+    """A poster frame of one actor; the picture's own fields are those of models.Poster."""
+
+    job_type: Literal["poster_frame"] = "poster_frame"
+    actor_id: Slug
+    character_lora_name: Character
+    custom_actor_description: str = Field("", max_length=2000)
+    user_id: Slug | None = None
+    character_lora_strength: float = Field(0.7, ge=0, le=2)
+    seed: Seed = None
+    """None is the seed of an order without one, so that a film's poster and this one are the same."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.job_type} {self.actor_id}"
+
+    @property
+    def characters_named(self) -> tuple[str, ...]:
+        return (self.character_lora_name,)
+
+
+class Shot(Job):
+    """What a segment and an animation share. One character may be given as `character`, as in older requests."""
+
+    prompt: str = Field(min_length=1, max_length=4000)
+    characters: tuple[Character, ...] = Field((), max_length=8)
+    character: Character | None = None
+    seed: Seed = None
+    """None is random; the reply tells which it was."""
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        if self.characters and self.character:
+            raise Mistaken("characters and character are both given", "keep one of them")
+        return self
+
+    @property
+    def characters_named(self) -> tuple[str, ...]:
+        return self.characters or ((self.character,) if self.character else ())
+
+    def settled(self, roll: Callable[[], int]) -> Self:
+        return self if self.seed is not None else self.model_copy(update={"seed": roll()})
+
+
+class Segment(Shot):
+    """One raw clip of at most 120 frames at 24 fps. What is None is the tier's."""
+
+    job_type: Literal["segment"] = "segment"
+    image: Source | None = None
+    """The picture it starts from."""
+    negative_prompt: str = Field("", max_length=2000)
+    num_frames: int = Field(MAX_SEGMENT_FRAMES, ge=1, le=MAX_SEGMENT_FRAMES)
+    width: Side | None = None
+    height: Side | None = None
+    num_inference_steps: int | None = Field(
+        None, ge=1, le=200, validation_alias=AliasChoices("num_inference_steps", "steps")
+    )
+    guidance_scale: float | None = Field(
+        None, ge=0, le=30, validation_alias=AliasChoices("guidance_scale", "guidance", "cfg")
+    )
+    emotion: Slug = "neutral"
+    angle: Slug = "front"
+    intensity: float = Field(0.5, ge=0, le=1)
+    quality: Literal["fast", "draft", "standard", "high", "ultra", "premium", "cinematic"] = "standard"
+
+    def sources(self) -> dict[str, str]:
+        return {"image": self.image} if self.image is not None else {}
+
+    @property
+    def tier(self) -> Quality:
+        return quality_from(self.quality, Door.SEGMENTS)
+
+
+class Animation(Shot):
+    """Characters that move and speak, as one short film. It grows with its dialogue, in further segments."""
+
+    job_type: Literal["animation"] = "animation"
+    dialogue_text: str = Field("", max_length=20_000)
+    """`[S1] Temo: ... [S2] Felfel: ...`; plain text is spoken by the first character."""
+    width: Side = 1024
+    height: Side = 1024
+    num_frames: int = Field(48, ge=5, le=MAX_SEGMENT_FRAMES)
+    guidance_scale: float = Field(12.0, ge=0, le=30)
+    num_inference_steps: int = Field(50, ge=1, le=200)
+
+    @model_validator(mode="after")
+    def _somebody_acts(self) -> Self:
+        if not self.characters_named:
+            raise Mistaken("names no character", "give characters, or character for a single one")
+        return self
+
+
+AnyRequest = LipsyncOnly | VideoRender | PersonaBuild | PosterFrame | Segment | Animation
+
+JOBS: Mapping[str, type[AnyRequest]] = MappingProxyType({
+    model.model_fields["job_type"].default: model
+    for model in (LipsyncOnly, VideoRender, PersonaBuild, PosterFrame, Segment, Animation)
+})
+"""Job type -> its request."""

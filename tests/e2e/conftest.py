@@ -1,0 +1,57 @@
+"""The three example films and three short ones, made once for all end-to-end tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from callsheet.models import Production
+from tests.support.world import World, furnish, keep, put_back
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The examples as `callsheet run manifests/examples/actors.csv` made them."""
+
+    world: World
+    exit_code: int
+    words: str
+    productions: dict[str, Production]
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """The first run, by the real command."""
+    from callsheet.doors.local.postgres import remove_database
+
+    world = World(tmp_path_factory.mktemp("world"))
+    furnish(world)
+    done = world.command("run", str(world.folder / "actors.csv"), "--json")
+    remove_database(world.root / "home")
+    made = [Production.model_validate(each) for each in json.loads(done.stdout or "[]")]
+    return Shipped(world, done.returncode, done.stderr, {each.actor_id: each for each in made})
+
+
+@pytest.fixture(scope="session")
+def short(shipped: Shipped, prefect_here: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    """The world after the first run of short.csv too, and a copy to put it back from."""
+    world, copy = shipped.world, tmp_path_factory.mktemp("copy")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        world.enter(monkeypatch)
+        made = world.run()
+    assert {p.status for p in made.values()} == {"made"}, made
+    keep(world, copy)
+    return world, copy
+
+
+@pytest.fixture
+def world(short: tuple[World, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The world as the first runs left it."""
+    one, copy = short
+    one.enter(monkeypatch)
+    yield one
+    put_back(one, copy)

@@ -1,0 +1,262 @@
+"""The chain end to end: what is made is never made again, and a change costs what it changes and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from PIL import Image
+
+from callsheet.models import Production, Status
+from callsheet.recipe import Stage
+from callsheet.recipes import PosterRecipe
+from callsheet.store.base import Outcome, Room
+from tests.e2e.conftest import Shipped
+from tests.support.world import AVA, LEO, MARTA, World, made_anew, path_of
+
+pytestmark = pytest.mark.slow
+
+OF_A_LORA = {"train_complete": 1, "poster": 1, "takes": 4, "segments": 2, "lipsync": 1, "conform": 2, "splice": 1,
+             "mix": 1, "upload": 1}
+"""What is made from an actor's LoRA in a film of two scenes, one of them spoken. Its speech is not."""
+
+
+def test_the_first_run_makes_three_productions_and_exits_0(shipped: Shipped) -> None:
+    assert shipped.exit_code == 0, shipped.words
+    assert {who: p.status for who, p in shipped.productions.items()} == dict.fromkeys((AVA, MARTA, LEO), Status.MADE)
+    made = {who: sum(not row.cached for row in p.stages) for who, p in shipped.productions.items()}
+    assert made == {who: len(p.stages) for who, p in shipped.productions.items()}, "the store was empty"
+
+
+def test_a_second_run_finds_everything_made(world: World, shipped: Shipped) -> None:
+    again = world.run("actors.csv")
+    assert made_anew(again) == {}
+    assert {who: p.video for who, p in again.items()} == {who: p.video for who, p in shipped.productions.items()}
+
+
+def test_task_runs_of_a_second_run_end_as_cached_in_the_ui(world: World) -> None:
+    before = set(_flow_runs())
+    made = world.run()
+    new = {name: run for run, name in _flow_runs().items() if run not in before}
+    for production in made.values():
+        names = [row.stage for row in production.stages]
+        states = _task_states(new[production.title], len(names))
+        wanted = sorted((stage, "Cached") for stage in names)
+        assert sorted(states) == wanted, f"{production.title}: {states}"
+
+
+def test_a_changed_music_volume_remakes_that_actors_mix_and_upload_and_nothing_else(world: World) -> None:
+    world.set(AVA, "music_volume", "0.3")
+    assert made_anew(world.run()) == {AVA: {"mix": 1, "upload": 1}}, "Ava plays in Leo's film, which stays too"
+
+
+def test_a_changed_transition_kind_remakes_splice_mix_and_upload(world: World) -> None:
+    world.rewrite("short_marta.yaml", "kind: crossfade", "kind: wipe")
+    assert made_anew(world.run()) == {MARTA: {"splice": 1, "mix": 1, "upload": 1}}
+
+
+def test_a_new_lora_remakes_all_that_shows_its_actor_and_nothing_of_others(world: World) -> None:
+    loras = runpy.run_path(str(world.folder / "make_loras.py"))
+    file = world.folder / "loras" / f"{MARTA}.safetensors"
+    file.write_bytes(loras["kohya"]("another seed"))
+    before = world.film(MARTA)
+    assert made_anew(world.run()) == {MARTA: OF_A_LORA}
+    poster = world.file(world.film(MARTA).posters[0].ref())
+    assert before.posters == world.film(MARTA).posters
+    assert poster.read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_changed_line_remakes_its_speech_its_lips_and_its_burned_clip(world: World) -> None:
+    world.rewrite("short_ava.yaml", "Hello there.", "Good noon.")
+    remade = made_anew(world.run())
+    assert remade == {AVA: {"speech": 1, "lipsync": 1, "conform": 1, "splice": 1, "mix": 1, "upload": 1}}, (
+        "one scene of two is spoken, and its picture does not depend on words")
+    beside = path_of(next(url for url in world.run()[AVA].captions if url.endswith(".srt")))
+    assert "Good noon." in beside.read_text()
+
+
+def test_captions_that_are_turned_off_remake_the_burned_clip_and_no_speech(world: World) -> None:
+    world.set(AVA, "captions", "beside")
+    assert made_anew(world.run()) == {AVA: {"conform": 1, "splice": 1, "mix": 1, "upload": 1}}
+
+
+@pytest.mark.parametrize("stage", [Stage.POSTER, Stage.SPLICE, Stage.SPEECH])
+def test_a_lost_file_is_remade_and_what_follows_from_equal_bytes_is_not(world: World, stage: Stage) -> None:
+    recipe = next(recipe for recipe in world.film(MARTA).recipes() if recipe.stage is stage)
+    lost = world.file(recipe.ref())
+    bytes_before = lost.read_bytes()
+    lost.unlink()
+    assert made_anew(world.run()) == {MARTA: {stage: 1}}
+    assert lost.read_bytes() == bytes_before
+
+
+def test_a_film_that_is_lost_from_the_delivery_is_delivered_again(world: World) -> None:
+    film = path_of(world.run()[LEO].video)
+    film.unlink()
+    assert made_anew(world.run()) == {LEO: {"upload": 1}}
+    assert film.is_file()
+
+
+def test_refreshed_posters_are_made_once_a_run_and_followed_only_when_their_bytes_changed(world: World) -> None:
+    posters = {recipe.fingerprint: recipe for who in (AVA, MARTA, LEO) for recipe in world.film(who).posters}
+    remade = made_anew(world.run(refresh=[Stage.POSTER]))
+    assert remade == {AVA: {"poster": 1}, MARTA: {"poster": 1}, LEO: {"poster": 2}}, "an engine repeats its bytes"
+    assert {world.times_made(recipe) for recipe in posters.values()} == {2}, "Ava's is in two films, made once more"
+
+
+def test_a_refreshed_poster_of_other_bytes_is_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _repaint(monkeypatch, MARTA)
+    remade = made_anew(world.run(refresh=[Stage.POSTER]))
+    assert remade.pop(AVA) == {"poster": 1}
+    assert remade.pop(LEO) == {"poster": 2}
+    # Takes start from the poster, and segments from a take's last frame, which can come out as it was.
+    assert remade[MARTA]["poster"] == 1
+    assert remade[MARTA]["takes"] == 4
+    assert remade[MARTA]["upload"] == 1
+    assert not set(remade[MARTA]) & {"train_complete", "speech", "intake"}, remade
+
+
+def test_a_broken_lora_fails_its_actor_alone_and_one_in_training_waits(world: World) -> None:
+    _break_lora(world)
+    world.set(LEO, "status", "training")
+    made = world.run()
+    assert {who: p.status for who, p in made.items()} == {
+        AVA: Status.MADE, MARTA: Status.FAILED, LEO: Status.WAITING}
+    assert made[MARTA].error_code == "lora.unreadable", made[MARTA].error
+    assert f"{MARTA}.safetensors is not a whole safetensors file" in made[MARTA].error
+    assert "export the LoRA again" in made[MARTA].error
+    assert made[LEO].error == "training has not finished"
+    assert made[LEO].error_code == ""
+
+
+def test_an_engine_that_breaks_over_one_actor_fails_that_actor_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _engine_with(monkeypatch, MARTA, lambda outcome: 1 / 0)
+    made = world.run(refresh=[Stage.POSTER])
+    assert {who: p.status for who, p in made.items()} == {AVA: Status.MADE, MARTA: Status.FAILED, LEO: Status.MADE}
+    assert "ZeroDivisionError" in made[MARTA].error
+
+
+def test_the_command_exits_3_when_an_actor_failed_and_tells_who_and_why(world: World) -> None:
+    _break_lora(world)
+    world.set(LEO, "status", "training")
+    done = world.command("run", str(world.folder / "short.csv"))
+    assert done.returncode == 3, done.stderr
+    assert f"{MARTA}  {world.folder}/loras/{MARTA}.safetensors is not a whole" in done.stderr or (
+        f"{MARTA}.safetensors is not a whole safetensors file" in done.stderr), done.stderr
+    assert "1 made, 1 waiting, 1 failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_manifest_with_mistakes_exits_2_and_starts_nothing(tmp_path: Path, shipped: Shipped) -> None:
+    empty = World(tmp_path / "empty")
+    empty.root.mkdir()
+    manifest = empty.root / "actors.csv"
+    manifest.write_text("id,lora,prompt,quality\nava,ava,waves,golden\nava,ava,waves,draft\n")
+    done = empty.command("run", str(manifest))
+    assert done.returncode == 2, done.stderr
+    assert "row 2, column quality: 'golden'" in done.stderr
+    assert "row 3, column id: 'ava'" in done.stderr
+    assert "2 mistakes" in done.stderr
+    assert [path.name for path in empty.root.iterdir()] == ["actors.csv"], "no store, no delivery, no home"
+
+
+def test_write_back_sets_the_posters_url_and_keeps_a_backup(world: World) -> None:
+    manifest = world.folder / "short.csv"
+    text = manifest.read_text()
+    made = world.run(write_back=True)
+    assert {row["id"]: row["poster_frame_url"] for row in world.rows()} == {
+        who: p.posters[who] for who, p in made.items()}
+    assert manifest.with_name("short.csv.bak").read_text() == text
+    assert made_anew(world.run()) == {}, "the column is output: it changes no film"
+
+
+def test_a_run_without_write_back_leaves_the_manifest_alone_and_writes_results_beside_it(world: World) -> None:
+    manifest = world.folder / "short.csv"
+    text = manifest.read_bytes()
+    made = world.run()
+    assert manifest.read_bytes() == text
+    results = {row["id"]: row for row in world.rows("short.results.csv")}
+    assert {who: (row["status"], row["video"]) for who, row in results.items()} == {
+        who: ("made", p.video) for who, p in made.items()}
+    assert {who: int(row["cached"]) for who, row in results.items()} == {who: len(p.stages) for who, p in made.items()}
+
+
+def test_only_takes_the_actors_that_were_named(world: World) -> None:
+    made = world.run(only=[MARTA])
+    assert list(made) == [MARTA]
+
+
+def test_the_productions_own_account_lies_beside_its_video(world: World) -> None:
+    made = world.run()[MARTA]
+    account = Production.model_validate(json.loads(path_of(made.video).with_name("production.json").read_text()))
+    assert account == made
+
+
+def _break_lora(world: World) -> None:
+    file = world.folder / "loras" / f"{MARTA}.safetensors"
+    file.write_bytes(file.read_bytes()[:50_000])
+
+
+def _engine_with(monkeypatch: pytest.MonkeyPatch, actor: str, then: Callable[[Outcome], object]) -> None:
+    """The placeholder engine, but something happens to one actor's poster."""
+    from callsheet.engines.placeholder import PlaceholderEngine
+
+    paint = PlaceholderEngine.paint
+
+    def painted(self: PlaceholderEngine, recipe: PosterRecipe, room: Room) -> Outcome:
+        outcome = paint(self, recipe, room)
+        if any(use.name == actor for use in recipe.loras):
+            then(outcome)
+        return outcome
+
+    monkeypatch.setattr(PlaceholderEngine, "paint", painted)
+
+
+def _repaint(monkeypatch: pytest.MonkeyPatch, actor: str) -> None:
+    def turned(outcome: Outcome) -> None:
+        with Image.open(outcome.files["main"]) as picture:
+            picture.load()
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(outcome.files["main"], "JPEG", quality=90)
+
+    _engine_with(monkeypatch, actor, turned)
+
+
+def _flow_runs() -> dict[UUID, str]:
+    """Every flow run of the server, with its name."""
+    from prefect.client.orchestration import get_client
+
+    async def read() -> dict[UUID, str]:
+        async with get_client() as client:
+            runs: dict[UUID, str] = {}
+            while page := await client.read_flow_runs(offset=len(runs), limit=200):
+                runs |= {run.id: run.name for run in page}
+            return runs
+
+    return asyncio.run(read())
+
+
+def _task_states(flow_run: UUID, count: int) -> list[tuple[str, str]]:
+    """(stage, state's name) of each recipe's last task run; the server hears of them a little later."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    async def read() -> list[Any]:
+        async with get_client() as client:
+            return list(await client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])), limit=200))
+
+    deadline = time.monotonic() + 60
+    while True:
+        found = [run for run in asyncio.run(read()) if run.state is not None and run.state.is_final()]
+        if len(found) >= count or time.monotonic() > deadline:
+            return [(run.name.partition(":")[0], run.state.name) for run in found]
+        time.sleep(0.2)
