@@ -23,13 +23,13 @@ $(BIN)/python:
 
 $(VENV)/run.done: requirements.lock pyproject.toml | $(BIN)/python
 	@echo 'installing callsheet into $(VENV) ...'
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev.done: requirements-dev.lock $(VENV)/run.done
 	@echo 'installing the test tools ...'
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 demo: $(VENV)/run.done

@@ -79,6 +79,11 @@ class CallsheetError(Exception):
         return (_rebuild, (type(self), self.facts))
 
 
+def as_ours(error: Exception) -> CallsheetError:
+    """The error as one of the tree: itself, or, when it is a mistake of ours, its type and words on one line."""
+    return error if isinstance(error, CallsheetError) else CallsheetError(detail=f"{type(error).__name__}: {error}")
+
+
 def _rebuild(kind: type[CallsheetError], facts: dict[str, Any]) -> CallsheetError:
     return kind(**facts)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from callsheet import persona
-from callsheet.errors import CallsheetError
+from callsheet.errors import CallsheetError, as_ours
 from callsheet.manifest import Row, read_manifest
 from callsheet.models import Gpu, Order, Production, Status
 from callsheet.recipe import Stage
@@ -80,9 +80,9 @@ def _shoot_first(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
                 lead = train_complete.one(persona.train_complete(admitted.cast[0]))
                 if unmade(prepared(admitted)):
                     families.setdefault(str(lead.facts["family"]), {})[who] = admitted
-            except CallsheetError as error:
+            except Exception as error:
                 get_run_logger().error("%s: %s", order.title, error)
-                failed[who] = error
+                failed[who] = as_ours(error)
     for family in families.values():
         names = list(family)
         for at in range(0, len(names), CHUNK):
@@ -93,10 +93,14 @@ def _shoot_first(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
 def _one_shoot(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
     run = current()
     if run.gpu is Gpu.POOL:
-        at_the_pool(list(orders.values()), run.refresh, run.started)
+        try:
+            at_the_pool(list(orders.values()), run.refresh, run.started)
+        except CallsheetError as error:               # asking again for each actor could cost as much again
+            get_run_logger().error("%s", error)
+            return dict.fromkeys(orders, error)
         return {}                                     # each produce finds out what is missing, and says why
     ended = shoot(list(orders.values()), sorted(run.refresh), run.started)
-    return {who: CallsheetError(detail=why) for who, why in zip(orders, ended, strict=True) if why}
+    return {who: error for who, error in zip(orders, ended, strict=True) if error is not None}
 
 
 def _produce_each(
@@ -115,15 +119,15 @@ def _produce_each(
 
 
 def _ended(order: Order, started: datetime, error: Exception) -> Production:
-    known = isinstance(error, CallsheetError)
+    ours = as_ours(error)
     return Production(
         title=order.title,
         actor_id=order.cast[0].id,
         status=Status.FAILED,
         seconds=round((datetime.now(UTC) - started).total_seconds(), 2),
         format=order.delivered.label,
-        error=str(error) if known else f"{type(error).__name__}: {error}",
-        error_code=error.code if isinstance(error, CallsheetError) else "callsheet.error",
+        error=str(ours),
+        error_code=ours.code,
     )
 
 

@@ -14,9 +14,10 @@ from typing import cast
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 
 from callsheet import persona, plan
-from callsheet.errors import CallsheetError, EngineError
+from callsheet.errors import CallsheetError, EngineError, EngineUnable, as_ours
 from callsheet.models import Gpu, Order
 from callsheet.plan import Film
 from callsheet.recipe import Recipe, Stage
@@ -33,7 +34,9 @@ from tasks.train_complete import train_complete
 
 
 @flow(name="shoot", flow_run_name="shoot of {orders[0].title}", task_runner=SIDE_BY_SIDE)
-def shoot(orders: list[Order], refresh: list[Stage] | None = None, started: datetime | None = None) -> list[str]:
+def shoot(
+    orders: list[Order], refresh: list[Stage] | None = None, started: datetime | None = None
+) -> list[CallsheetError | None]:
     """Make the GPU half of every order; one that fails does not stop the others.
 
     Args:
@@ -42,17 +45,17 @@ def shoot(orders: list[Order], refresh: list[Stage] | None = None, started: date
         started: Refreshed stages accept what was made after this moment; empty means now.
 
     Returns:
-        For each order, in their order: empty, or why it failed, in one line.
+        For each order, in their order: None, or why it failed.
     """
-    ended = []
+    ended: list[CallsheetError | None] = []
     for order in orders:
         with running(order.title, refresh or (), started):
             try:
                 footage(prepared(order))
-                ended.append("")
-            except CallsheetError as error:
+                ended.append(None)
+            except Exception as error:
                 get_run_logger().error("%s: %s", order.title, error)
-                ended.append(str(error))
+                ended.append(as_ours(error))
     return ended
 
 
@@ -103,7 +106,13 @@ def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: dat
         "refresh": sorted(refresh),
         "started": started.isoformat(),
     }
-    flow_run = cast(FlowRun, run_deployment("shoot/gpu", parameters=parameters, poll_interval=1))
+    try:
+        flow_run = cast(FlowRun, run_deployment("shoot/gpu", parameters=parameters, poll_interval=1))
+    except ObjectNotFound as error:
+        raise EngineUnable(
+            engine="the gpu pool", what="the shoot", detail="this Prefect server has no deployment shoot/gpu",
+            remedy="start `callsheet up` first, or run with --gpu here",
+        ) from error
     state = flow_run.state
     if state is None or not state.is_completed():
         word = f"{state.name}: {state.message}" if state else "no state"

@@ -53,9 +53,8 @@ GpuOption = Annotated[Gpu | None, typer.Option("--gpu", help="Where the GPU half
 def main() -> None:
     """Entry point: errors become one line and an exit code; nobody sees a traceback for bad input."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+        ended = app(standalone_mode=False)            # the code of a typer.Exit is given back, not raised
+        sys.exit(ended if isinstance(ended, int) else 0)
     except typer.Abort:
         sys.exit(EXIT_CANCELLED)
     except KeyboardInterrupt:

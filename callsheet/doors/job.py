@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +60,12 @@ def _run(request: AnyRequest) -> Reply:
     from tasks.inputs import inbox
 
     with inbox(local=True) as box:
-        reply: Reply = _flows()[request.job_type](box.keep(request))
+        reply: Reply = flow_of(request)(box.keep(request))
         return reply
 
 
-def _flows() -> Mapping[str, Any]:
+def flow_of(request: AnyRequest) -> Any:
+    """The flow that runs a request of this type."""
     from flows.animation import animation
     from flows.lipsync_only import lipsync_only
     from flows.persona_build import persona_build
@@ -73,7 +73,8 @@ def _flows() -> Mapping[str, Any]:
     from flows.segment import segment
     from flows.video_render import video_render
 
-    return {flow.name: flow for flow in (animation, lipsync_only, persona_build, poster_frame, segment, video_render)}
+    flows = (animation, lipsync_only, persona_build, poster_frame, segment, video_render)
+    return next(flow for flow in flows if flow.name == request.job_type)
 
 
 def _text(path_or_dash: str) -> str:

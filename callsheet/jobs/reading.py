@@ -56,7 +56,7 @@ def read_request(envelope: Mapping[str, Any]) -> AnyRequest:
         raise RequestInvalid(
             field="input.job_type",
             detail="is missing" if job_type is None else f"{_shown(job_type)} is no job type",
-            remedy=meant(str(job_type), JOBS, f"one of {known}") if job_type else f"one of {known}",
+            remedy=meant(str(job_type), JOBS, f"name one of {known}") if job_type else f"name one of {known}",
         )
     model = JOBS[job_type]
     try:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from callsheet.errors import CallsheetError
+from callsheet.errors import as_ours
 from callsheet.jobs.requests import Request
 from callsheet.models import Frozen
 
@@ -33,11 +33,9 @@ class Reply(Frozen):
     """What a person should know about what was made, such as that no model was there to make it."""
 
     @classmethod
-    def failed(cls, request: Request | None, error: BaseException, duration_ms: int) -> Self:
+    def failed(cls, request: Request | None, error: Exception, duration_ms: int) -> Self:
         """The answer when `error` ended a job. An error that is not ours is told by its kind and words."""
-        known = error if isinstance(error, CallsheetError) else CallsheetError(
-            detail=f"{type(error).__name__}: {error}"
-        )
+        known = as_ours(error)
         return cls(
             success=False,
             metadata=_who(request),

@@ -42,7 +42,7 @@ def house(folder: Path, manifest: Path) -> Iterator[House]:
 def test_the_schedule_makes_the_night_s_films(house: House, manifest: Path) -> None:
     nightly = house.deployment("batch/nightly")
     assert [s["schedule"]["cron"] for s in house.get(f"/deployments/{nightly}")["schedules"]] == ["0 2 * * *"]
-    soon = datetime.now(UTC) + timedelta(seconds=3)
+    soon = datetime.now(UTC) + timedelta(seconds=20)   # the server plans new schedules every 5 s
     house.post(
         f"/deployments/{nightly}/schedules",
         [{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}],

@@ -99,38 +99,38 @@ def small_manifest(folder: Path) -> Path:
 
 
 @contextmanager
-def up(folder: Path, manifest: Path) -> Iterator[House]:
-    """Run `callsheet up` until the block ends, then stop it as a user would."""
+def up(folder: Path, manifest: Path, python: Path | str = sys.executable) -> Iterator[House]:
+    """Run `callsheet up` of an environment until the block ends, then stop it as a user would."""
     home = folder / "home"
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "CALLSHEET_", "AWS_", "R2_"))},
         "CALLSHEET_HOME": str(home),
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "callsheet.doors.cli", "up", "--manifest", str(manifest), "--port", "0"],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )
+    said = folder / "said.txt"
+    with said.open("w") as out:
+        process = subprocess.Popen(
+            [str(python), "-m", "callsheet.doors.cli", "up", "--manifest", str(manifest), "--port", "0"],
+            cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, text=True,
+        )
     try:
-        state = _state(home, process)
+        state = _state(home, process, said)
         yield House(folder, state["api_url"], state["ui_url"], process, environment)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-        assert "stopping" in said, said
+        process.wait(timeout=60)
+    assert "stopping" in said.read_text(), said.read_text()
 
 
-def _state(home: Path, process: subprocess.Popen[str]) -> dict[str, str]:
-    """up.json once both workers run."""
+def _state(home: Path, process: subprocess.Popen[str], said: Path) -> dict[str, str]:
+    """up.json, once everything runs."""
     end = time.monotonic() + 180
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise AssertionError(process.communicate()[0])
-        if (home / "logs" / "worker-gpu.log").exists():
+    while time.monotonic() < end and process.poll() is None:
+        if "callsheet is up" in said.read_text():
             state: dict[str, str] = json.loads((home / "up.json").read_text())
             return state
         time.sleep(0.2)
-    raise AssertionError("callsheet up did not come up in 180 s")
+    raise AssertionError(f"callsheet up did not come up: {said.read_text()}")
 
 
 def forget(folder: Path) -> None:

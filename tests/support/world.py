@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from callsheet.models import Order, Production
+from callsheet.models import Gpu, Order, Production
 from callsheet.plan import Film
 from callsheet.recipe import Recipe, Ref, Stage
 from callsheet.store.records import Record, Records
@@ -67,13 +67,13 @@ class World:
 
     def run(
         self, manifest: str = "short.csv", refresh: Iterable[Stage] = (), write_back: bool = False,
-        only: Iterable[str] = (),
+        only: Iterable[str] = (), gpu: Gpu = Gpu.AUTO,
     ) -> dict[str, Production]:
         """The batch flow in this process; what came of each actor."""
         from flows.batch import batch
 
         made: list[Production] = batch(
-            str(self.folder / manifest), refresh=list(refresh), write_back=write_back, only=list(only) or None)
+            str(self.folder / manifest), gpu, list(refresh), write_back, list(only) or None)
         return {production.actor_id: production for production in made}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -165,7 +165,7 @@ def furnish(world: World) -> None:
     for row, captions in zip(rows, ("burned", "beside", "beside"), strict=True):
         name = f"short_{row['name'].lower()}.yaml"
         (world.folder / "scripts" / name).write_text(_SCRIPT.format(**row))
-        row |= {"script": f"scripts/{name}", "captions": captions, "format": "128x128@24", "effects": "",
+        row |= {"script": f"scripts/{name}", "captions": captions, "format": "128x128@24", "background": "", "effects": "",
                 "music": "sounds/bright.flac", "music_volume": "0.1", "ambience": "", "ambience_volume": ""}
     world.write_rows(rows, "short.csv")
 

@@ -9,7 +9,7 @@ from math import cos, pi, radians, sin
 
 from PIL import Image, ImageOps
 
-from callsheet.engines.drawing.acting import Moment, expression_of, moment, pose_of
+from callsheet.engines.drawing.acting import Moment, Pose, expression_of, moment, pose_of
 from callsheet.engines.drawing.backdrop import MARGIN_X, MARGIN_Y, Drifter, draw_backdrop
 from callsheet.engines.drawing.banner import Banner
 from callsheet.engines.drawing.dice import Dice
@@ -76,6 +76,8 @@ class ClipStage:
         self._banner = Banner(recipe, [look.name for look in cast], backdrop.accent)
         fresh = first_frame is not None and recipe.start_frame == 0
         self._first = Frame.of(ImageOps.fit(first_frame.convert("RGB"), self._size)) if fresh and first_frame else None
+        if fresh and first_frame and not cast:        # nobody to draw: the picture itself is what the camera sees
+            self._far, self._near, self._drifters = Frame.of(_closer(first_frame, pose, backdrop.far.size)), None, []
 
     def frame(self, index: int) -> tuple[Frame, dict[str, Mouth]]:
         """The picture at an index of the scene (not of the clip), and the mouths in it by actor id."""
@@ -105,6 +107,14 @@ class ClipStage:
         if self._near is not None:
             self._near.put(frame, -MARGIN_X * width * (1 + 0.9 * pan), -MARGIN_Y * height)
         return frame
+
+
+def _closer(picture: Image.Image, pose: Pose, size: tuple[int, int]) -> Image.Image:
+    """The picture in that size, as near as the pose is."""
+    share = min(1.0, 1 / pose.scale)
+    width, height = picture.width * share, picture.height * share
+    left, top = (picture.width - width) / 2, 0.4 * (picture.height - height)
+    return ImageOps.fit(picture.convert("RGB").crop((int(left), int(top), int(left + width), int(top + height))), size)
 
 
 def _drifted(drifter: Drifter, seconds: float, width: int) -> tuple[float, float]:
