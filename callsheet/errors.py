@@ -133,6 +133,9 @@ class ManifestInvalid(InputError):
         count = f"{len(self.problems)} mistake{'s' if len(self.problems) != 1 else ''}"
         super().__init__(**{"count": count, "file": ", ".join(files), "problems": self.problems, **facts})
 
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.problems), super().__str__()])
+
 
 class OrderInvalid(InputError):
     code = "order.invalid"

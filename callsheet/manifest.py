@@ -14,12 +14,12 @@ from typing import Any
 from callsheet.errors import ManifestInvalid, Problem
 from callsheet.manifest_columns import COLUMNS, Mistake, position, read_cells
 from callsheet.manifest_table import Table, read_table
-from callsheet.manifest_write import results_csv, write_back, write_results
+from callsheet.manifest_write import check_writable, results_csv, write_back, write_results
 from callsheet.models import Actor, Order
 from callsheet.orders import MAX_CAST, ActorWords, Disk, Reader
 from callsheet.words import meant
 
-__all__ = ["Manifest", "Row", "read_manifest", "results_csv", "write_back", "write_results"]
+__all__ = ["Manifest", "Row", "check_writable", "read_manifest", "results_csv", "write_back", "write_results"]
 
 
 @dataclass(frozen=True)

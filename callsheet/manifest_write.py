@@ -188,6 +188,13 @@ WRITERS: Mapping[str, Callable[[Path, dict[str, str]], bytes]] = {
 }
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a manifest beside which no results can be written, before anything is spent. Raises InputError."""
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise InputError(detail=f"no results can be written beside {path}",
+                         remedy="copy the manifest into a folder that you may write to")
+
+
 def write_results(path: Path, productions: Iterable[Production]) -> Path:
     """Write the results manifest of a batch beside its manifest, as `<name>.results.csv`, and return its path."""
     beside = path.with_name(f"{path.stem}.results.csv")

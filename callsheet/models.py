@@ -7,12 +7,15 @@ determines a single artifact is in recipes.py.
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -38,11 +41,14 @@ Pixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
 
 
 def _as_rate(value: Any) -> Any:
-    if isinstance(value, float):                      # 29.97 and 23.976 mean the broadcast rates
+    if isinstance(value, float) and math.isfinite(value):              # 29.97 and 23.976 mean the broadcast rates
         exact = Fraction(value).limit_denominator(1001)
         drop = Fraction(round(value * 1.001) * 1000, 1001)
         return drop if abs(float(drop) - value) < 0.005 and value != round(value) else exact
-    return Fraction(str(value)) if isinstance(value, (int, str)) else value
+    try:
+        return Fraction(str(value)) if isinstance(value, (int, str)) else value
+    except ZeroDivisionError:
+        raise ValueError(f"{value} is no rate") from None
 
 
 Rate = Annotated[
@@ -222,13 +228,25 @@ class Cue(Frozen):
         return self
 
 
+def _known_colour(value: str) -> str:
+    from PIL import ImageColor
+
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value) and value.lower() not in ImageColor.colormap:
+        raise ValueError(f"{value!r} is no colour: write a CSS name or #rrggbb")
+    return value
+
+
+Colour = Annotated[str, AfterValidator(_known_colour)]
+"""A CSS colour name, or #rrggbb."""
+
+
 class CaptionStyle(Frozen):
     """How burned captions look."""
 
     font_size: int = Field(48, ge=8, le=400)
     """Pixels on a 1080 pixels wide portrait picture or a 1080 pixels high landscape one; scales with it."""
-    color: str = "white"
-    stroke_color: str = "black"
+    color: Colour = "white"
+    stroke_color: Colour = "black"
     stroke_width: float = Field(2, ge=0, le=40)
     position_y: float = Field(0.75, ge=0, le=1)
     """Centre of the text, as a share of the picture's height from its top."""

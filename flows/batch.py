@@ -16,20 +16,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
 
-from callsheet import persona
 from callsheet.errors import CallsheetError, as_ours
-from callsheet.manifest import Row, read_manifest
+from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu, Order, Production, Status
+from callsheet.plan import Film
 from callsheet.recipe import Stage
-from callsheet.store.sources import admit
 from flows.produce import produce
-from flows.shoot import at_the_pool, prepared, shoot, unmade
+from flows.shoot import at_the_pool, insist, prepared, shoot, unmade
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
 from tasks.stage import SIDE_BY_SIDE
-from tasks.train_complete import train_complete
 
 FILMS_AT_A_TIME = 2
 """Produce runs at a time in one process; each uses the machine's cores for its clips."""
@@ -38,7 +37,11 @@ CHUNK = 25
 """Orders a shoot: enough to keep a machine warm, few enough to lose little when it goes."""
 
 
-@flow(name="batch", flow_run_name="batch of {manifest}", task_runner=SIDE_BY_SIDE)
+def _run_name() -> str:
+    return f"batch of {Path(str(flow_run.parameters['manifest'])).stem}"
+
+
+@flow(name="batch", flow_run_name=_run_name, task_runner=SIDE_BY_SIDE)
 def batch(
     manifest: str,
     gpu: Gpu = Gpu.AUTO,
@@ -56,6 +59,7 @@ def batch(
         only: Actor ids to take; empty takes all.
     """
     started = datetime.now(UTC)
+    check_writable(Path(manifest))
     rows = [row for row in read_manifest(Path(manifest)).rows if not only or row.actor_id in only]
     with running(Path(manifest).stem, refresh or (), started, gpu):
         orders = {row.actor_id: row.order for row in rows if row.order is not None}
@@ -72,14 +76,14 @@ def batch(
 def _shoot_first(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
     """One shoot per base model over the orders whose GPU half is not made. Actor id -> why it failed."""
     failed: dict[str, CallsheetError] = {}
-    families: dict[str, dict[str, Order]] = {}
+    families: dict[str, dict[str, Film]] = {}
     for who, order in orders.items():
         with running(order.title, current().refresh, current().started, current().gpu):
             try:
-                admitted = admit(order, current().sources)
-                lead = train_complete.one(persona.train_complete(admitted.cast[0]))
-                if unmade(prepared(admitted)):
-                    families.setdefault(str(lead.facts["family"]), {})[who] = admitted
+                film = prepared(order)
+                if unmade(film):
+                    family = current().records.facts(film.loras[0].ref())["family"]
+                    families.setdefault(str(family), {})[who] = film
             except Exception as error:
                 get_run_logger().error("%s: %s", order.title, error)
                 failed[who] = as_ours(error)
@@ -90,17 +94,25 @@ def _shoot_first(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
     return failed
 
 
-def _one_shoot(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
+def _one_shoot(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
+    """Actor id -> why its half was not made. Who fails here is not tried again: that could cost as much again."""
     run = current()
-    if run.gpu is Gpu.POOL:
+    orders = [film.order for film in films.values()]
+    if run.gpu is not Gpu.POOL:
+        ended = shoot(orders, sorted(run.refresh), run.started)
+        return {who: error for who, error in zip(films, ended, strict=True) if error is not None}
+    try:
+        at_the_pool(orders, run.refresh, run.started)
+    except CallsheetError as error:
+        get_run_logger().error("%s", error)
+        return dict.fromkeys(films, error)
+    failed = {}
+    for who, film in films.items():
         try:
-            at_the_pool(list(orders.values()), run.refresh, run.started)
-        except CallsheetError as error:               # asking again for each actor could cost as much again
-            get_run_logger().error("%s", error)
-            return dict.fromkeys(orders, error)
-        return {}                                     # each produce finds out what is missing, and says why
-    ended = shoot(list(orders.values()), sorted(run.refresh), run.started)
-    return {who: error for who, error in zip(orders, ended, strict=True) if error is not None}
+            insist(unmade(film))
+        except CallsheetError as error:
+            failed[who] = error
+    return failed
 
 
 def _produce_each(

@@ -15,6 +15,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
 from callsheet.errors import FileChanged, NotReady, RequestInvalid
@@ -28,7 +29,13 @@ from tasks.run import current, running
 GREETING = "looks into the camera, smiles and waves"
 
 
-@flow(name="lora-trained", flow_run_name="a LoRA is trained")
+def _run_name() -> str:
+    payload = flow_run.parameters.get("payload")
+    who = payload.get("actor_id", "somebody") if isinstance(payload, dict) else "somebody"
+    return f"{str(who)[:64]} is trained"
+
+
+@flow(name="lora-trained", flow_run_name=_run_name)
 def lora_trained(
     payload: dict[str, Any], event_id: str = "", manifest: str = "", gpu: Gpu = Gpu.AUTO
 ) -> str:

@@ -85,7 +85,7 @@ def filmed(film: Film) -> None:
     missing = unmade(film)
     if missing and run.gpu is Gpu.POOL:
         at_the_pool([film.order], run.refresh, run.started)
-        _insist([recipe for recipe in missing if run.records.current(recipe, run.since(recipe.stage)) is None])
+        insist([recipe for recipe in missing if run.records.current(recipe, run.since(recipe.stage)) is None])
     footage(film)
 
 
@@ -119,7 +119,8 @@ def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: dat
         raise EngineError(engine="the gpu pool", what="the shoot", detail=f"run {flow_run.name} ended {word}")
 
 
-def _insist(missing: Sequence[Recipe]) -> None:
+def insist(missing: Sequence[Recipe]) -> None:
+    """Raise for the first recipe that the pool did not make, with the reason that its log gives."""
     if not missing:
         return
     recipe = missing[0]

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
+from callsheet.errors import SettingMissing
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
 from callsheet.store.delivery import Delivery
@@ -32,8 +35,11 @@ def _client(settings: Settings, place: str) -> Callable[[], S3Client]:
 
     def make() -> S3Client:
         bucket = place.removeprefix("s3://").partition("/")[0]
-        if settings.r2_bucket and bucket == settings.r2_bucket and settings.r2_access_key and settings.r2_secret_key:
-            return s3_client(settings.r2_endpoint, "auto", settings.r2_access_key, settings.r2_secret_key)
+        if settings.r2_bucket and bucket == settings.r2_bucket:
+            if not settings.r2_endpoint:
+                raise SettingMissing(subject="the address of R2", variable="R2_ENDPOINT")
+            secret = settings.r2_secret_key or SecretStr("")
+            return s3_client(settings.r2_endpoint, "auto", settings.r2_access_key or "", secret)
         if settings.aws_access_key_id and settings.aws_secret_access_key:
             return s3_client(
                 settings.aws_endpoint_url,

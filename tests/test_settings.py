@@ -103,6 +103,9 @@ def test_films_go_to_the_bucket_that_is_named_r2_first(monkeypatch: pytest.Monke
     ("AWS_REGION", "US West"),
     ("AWS_USER_IMAGES_BUCKET", "My Bucket"),
     ("R2_ENDPOINT", "account.r2.cloudflarestorage.com"),
+    ("CALLSHEET_ALLOWED_HOSTS", "localhost"),
+    ("CALLSHEET_ALLOWED_HOSTS", "localhost:70000"),
+    ("CALLSHEET_ALLOWED_HOSTS", "http://localhost:80"),
 ])
 def test_a_bad_value_is_told_with_its_variable_and_itself(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +114,20 @@ def test_a_bad_value_is_told_with_its_variable_and_itself(
     with pytest.raises(SettingInvalid) as caught:
         Settings.load()
     assert str(caught.value).startswith(f"{variable} cannot be {value!r} ("), str(caught.value)
+
+
+def test_loras_are_looked_up_at_home_unless_folders_are_named(
+    nothing_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.load().loras == (nothing_set / ".callsheet" / "loras",)
+    monkeypatch.setenv("CALLSHEET_LORAS", "a: /b :")
+    assert Settings.load().loras == (nothing_set / "a", Path("/b"))
+
+
+def test_no_host_is_allowed_unless_it_is_named_with_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().allowed_hosts == frozenset()
+    monkeypatch.setenv("CALLSHEET_ALLOWED_HOSTS", "Studio.local:9000, [::1]:80")
+    assert Settings.load().allowed_hosts == {("studio.local", 9000), ("::1", 80)}
 
 
 def test_a_bad_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +159,11 @@ def test_the_table_has_every_setting_with_a_meaning() -> None:
 def test_a_child_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_SECRET", CANARY)
     monkeypatch.setenv("CALLSHEET_GPU", "pool")
+    monkeypatch.setenv("CALLSHEET_LORAS", "a:b")
     settings = Settings.load()
     monkeypatch.delenv("AWS_ACCESS_SECRET")
     monkeypatch.delenv("CALLSHEET_GPU")
+    monkeypatch.delenv("CALLSHEET_LORAS")
     assert Settings.load(settings.environment()) == settings
 
 

@@ -12,7 +12,7 @@ from callsheet.doors import terminal
 from callsheet.doors.preview import FilmPlan, planned
 from callsheet.doors.served import served
 from callsheet.errors import InputError
-from callsheet.manifest import Manifest, read_manifest
+from callsheet.manifest import Manifest, check_writable, read_manifest
 from callsheet.models import Gpu, Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
@@ -31,6 +31,7 @@ def produce_all(
     """Run the batch flow here, with bars. Everything is checked before a server starts."""
     settings = Settings.load()
     book = _checked(manifest, only)
+    check_writable(manifest)
     totals = _totals(book, only)
     with out.status("starting Prefect") as status, served(settings, verbose) as ui:
         from flows.batch import batch

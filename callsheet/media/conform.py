@@ -94,7 +94,7 @@ def conform(recipe: ConformRecipe, room: Room) -> Outcome:
     run(conform_command(recipe, source, target, subtitles, fonts, picture))
     held = recipe.frames - ceil(picture.seconds * recipe.fps - Fraction(1, 1000)) if picture.seconds else 0
     return Outcome(files={"main": target}, facts={**_checked(recipe, target), "held": max(0, held)},
-                   made_by=f"ffmpeg {ffmpeg_version()}")
+                   made_by=f"ffmpeg {ffmpeg_version()}", warnings=_unwritten(recipe))
 
 
 def conform_command(
@@ -188,6 +188,15 @@ def _captions(recipe: ConformRecipe, room: Room) -> tuple[Path | None, Path | No
     path = room.path("captions.ass")
     write_ass(recipe.cues, recipe.style or CaptionStyle(), recipe.width, recipe.height, path)
     return path, fonts_folder()
+
+
+def _unwritten(recipe: ConformRecipe) -> tuple[str, ...]:
+    if not recipe.cues:
+        return ()
+    from callsheet.media.captions import not_in_font
+
+    lacking = not_in_font(recipe.cues)
+    return (f"captions: Noto Sans has no {lacking[:20]}; drawn only where this system has a font",) if lacking else ()
 
 
 def _checked(recipe: ConformRecipe, made: Path) -> Mapping[str, Any]:

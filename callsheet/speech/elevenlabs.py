@@ -30,7 +30,7 @@ from callsheet.errors import (
 from callsheet.models import Voice
 from callsheet.recipes import EngineId, SpeechRecipe
 from callsheet.speech.casting import Pools
-from callsheet.speech.wav import trim, write_wav
+from callsheet.speech.wav import levelled, trim, write_wav
 from callsheet.store.base import Outcome, Room
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class ElevenLabs:
         if not samples.size:
             raise SpeechFailed(engine="elevenlabs", text=recipe.text[:60], detail="nothing but silence came back")
         return Outcome(
-            files={"main": write_wav(room.path("speech.wav"), samples, SAMPLE_RATE)},
+            files={"main": write_wav(room.path("speech.wav"), levelled(samples), SAMPLE_RATE)},
             facts={"seconds": len(samples) / SAMPLE_RATE, "sample_rate": SAMPLE_RATE},
             made_by="elevenlabs",
         )

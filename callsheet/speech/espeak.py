@@ -21,7 +21,7 @@ from callsheet.errors import EngineUnable, SpeechFailed, VoiceUnknown
 from callsheet.models import Voice
 from callsheet.recipes import EngineId, SpeechRecipe
 from callsheet.speech.casting import Pools
-from callsheet.speech.wav import read_wav, trim, write_wav
+from callsheet.speech.wav import levelled, read_wav, trim, write_wav
 from callsheet.store.base import Outcome, Room
 
 PROGRAM = Path(__file__).with_name("espeak_process.py")
@@ -80,7 +80,7 @@ class Espeak:
         if not samples.size:
             raise SpeechFailed(engine="espeak", text=recipe.text[:60], detail="there is nothing to say in it")
         return Outcome(
-            files={"main": write_wav(room.path("speech.wav"), samples, rate)},
+            files={"main": write_wav(room.path("speech.wav"), levelled(samples), rate)},
             facts={
                 "seconds": len(samples) / rate,
                 "sample_rate": rate,

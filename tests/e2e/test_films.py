@@ -149,13 +149,12 @@ def test_burned_captions_change_their_band_during_a_cue_and_nothing_else(
     shown = decoded(ava.world.file(clip.ref()))
     cue = clip.cues[0]
     inside, before = round((cue.start + cue.end) / 2 * clip.fps), round(cue.start * clip.fps / 2)
+    changed = np.abs(shown - bare).max(axis=3) > 100                           # encoding alone changes far less
     band = slice(round(clip.height * 0.68), round(clip.height * 0.82))         # centred at 0.75 by default
-    rest = np.r_[0:band.start, band.stop:clip.height]
-    drawn = apart(shown[inside][band], bare[inside][band])
-    assert drawn > 5, f"captions change their band by {drawn:.2f} of 255"
-    above = apart(shown[inside][rest], bare[inside][rest])
-    assert above < drawn / 10, f"the rest changed by {above:.2f}"
-    assert apart(shown[before], bare[before]) < 1, "before the cue there is nothing"
+    drawn = float(changed[inside][band].mean())
+    assert drawn > 0.01, f"captions change {drawn:.2%} of their band"
+    assert changed[inside].sum() == changed[inside][band].sum(), "they stay in their band"
+    assert not changed[before].any(), "before the cue there is nothing"
 
 
 def test_burned_captions_are_still_there_in_the_finished_film(films: dict[str, Made]) -> None:

@@ -74,7 +74,7 @@ def test_a_run_is_started_through_the_form(house: House) -> None:
 
         for name, text in (
             ("Id of the actor", AVA),
-            ("The trained LoRA", str(EXAMPLES / "loras" / AVA)),
+            ("The trained LoRA", f"manifests/examples/loras/{AVA}"),     # a run works in the project's folder
             ("What is seen.", "looks up at the stars"),
             ("What is said.", "There it is."),
             ("How the actor is called", "Ava"),
@@ -113,7 +113,7 @@ def test_two_events_with_the_same_lora_make_one_produce(house: House, folder: Pa
     assert produced[0]["idempotency_key"].startswith(f"lora-trained-{MARTA}-")
     with page() as shown:
         shown.goto(f"{house.ui}/runs")
-        shown.wait_for_selector("text=a LoRA is trained")
+        shown.wait_for_selector(f"text={MARTA} is trained")
         shot(shown, "event-runs")
 
 
@@ -136,7 +136,7 @@ def test_a_run_from_the_command_line_joins_the_running_server(house: House, mani
     made = json.loads(done.stdout)
     assert all(row["cached"] for production in made for row in production["stages"]), "the night made all of it"
     names = [run["name"] for run in house.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 20})]
-    assert f"batch of {manifest}" in names
+    assert names.count("batch of night") >= 2
 
 
 def test_it_stops_cleanly_and_finds_its_data_the_next_day(house: House, folder: Path, manifest: Path) -> None:

@@ -116,7 +116,7 @@ def test_burned_captions_change_the_picture_where_they_stand(home: Path) -> None
     ]
     rows = np.abs(shots[0] - shots[1]).max(axis=1) > 100
     where = np.flatnonzero(rows) / len(rows)
-    assert where.size and 0.70 < where.min() and where.max() < 0.80, "position_y is 0.75"
+    assert where.size and where.min() > 0.70 and where.max() < 0.80, "position_y is 0.75"
 
 
 def test_a_persona_has_takes_of_five_seconds_and_an_empty_output(home: Path) -> None:
@@ -224,7 +224,8 @@ def test_files_come_from_addresses_too(home: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("CALLSHEET_ALLOWED_HOSTS", f"127.0.0.1:{site.server_port}")
         here = f"http://127.0.0.1:{site.server_port}"
         try:
-            remote, _ = run(example("lipsync_only", image=f"{here}/portrait.jpg", audio=f"{here}/voice.flac"), local=False)
+            envelope = example("lipsync_only", image=f"{here}/portrait.jpg", audio=f"{here}/voice.flac")
+            remote, _ = run(envelope, local=False)
         finally:
             site.shutdown()
             thread.join()
@@ -308,11 +309,11 @@ def test_the_command_ends_with_1_when_the_request_was_not_to_blame(home: Path, m
     assert reply.metadata == {"job_id": "example_lipsync", "quality": "fast"}
 
 
-@pytest.mark.parametrize(("stdin", "code"), [('{"input": {"job_type": "lipsync"}}', "request.invalid"), ("{", "request.invalid")])
-def test_the_command_ends_with_2_when_the_request_has_to_be_corrected(stdin: str, code: str, home: Path) -> None:
+@pytest.mark.parametrize("stdin", ['{"input": {"job_type": "lipsync"}}', "{"])
+def test_the_command_ends_with_2_when_the_request_has_to_be_corrected(stdin: str, home: Path) -> None:
     done = _command("job", "-", stdin=stdin)
     reply = Reply.model_validate_json(done.stdout)
-    assert done.returncode == 2 and reply.error is not None and reply.error.code == code
+    assert done.returncode == 2 and reply.error is not None and reply.error.code == "request.invalid"
     assert reply.error.message in done.stderr
 
 

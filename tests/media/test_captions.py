@@ -147,7 +147,8 @@ def test_a_colour_is_a_css_name_or_hex(word, rgb):
 @pytest.mark.parametrize("word", ["", "#fff", "#12345g", "whiteish", "&H00FFFFFF", "red,0", "rgb(1,2,3)", "{\\b1}"])
 def test_anything_else_is_refused_by_its_field(tmp_path, word):
     with pytest.raises(RequestInvalid, match=r"caption_style\.color.*is no colour"):
-        write_ass([], CaptionStyle(color=word), 1080, 1920, tmp_path / "a.ass")
+        unchecked = CaptionStyle().model_copy(update={"color": word})
+        write_ass([], unchecked, 1080, 1920, tmp_path / "a.ass")
 
 
 def test_missing_characters_are_named():

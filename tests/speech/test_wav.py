@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callsheet.speech.wav import LEAD_S, TAIL_S, read_wav, trim, write_wav
+from callsheet.speech.wav import LEAD_S, LEVEL_DBFS, TAIL_S, levelled, read_wav, trim, write_wav
 from tests.speech.listening import silences
 
 RATE = 16000
@@ -66,3 +66,22 @@ def test_a_stereo_file_is_not_taken_for_a_line(tmp_path: Path) -> None:
         out.writeframes(bytes(8))
     with pytest.raises(wave.Error, match="not mono"):
         read_wav(tmp_path / "two.wav")
+
+
+def test_a_quiet_and_a_loud_voice_come_out_at_one_level():
+    time = np.arange(8000) / 8000
+    wave = np.sin(2 * np.pi * 200 * time)
+
+    def rms(peak):
+        said = levelled(np.round(wave * peak).astype(np.int16)).astype(float) / 32768
+        return 20 * np.log10(np.sqrt(np.mean(said[np.abs(said) >= 0.1 * np.abs(said).max()] ** 2)))
+
+    assert rms(1500) == pytest.approx(LEVEL_DBFS, abs=0.1)
+    assert rms(30000) == pytest.approx(LEVEL_DBFS, abs=0.1)
+
+
+def test_levelling_never_clips():
+    click = np.zeros(4000, np.int16)
+    click[::400] = 32767
+    assert np.abs(levelled(click).astype(int)).max() <= 0.951 * 32768
+    assert not levelled(np.zeros(10, np.int16)).any()

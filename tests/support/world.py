@@ -165,8 +165,10 @@ def furnish(world: World) -> None:
     for row, captions in zip(rows, ("burned", "beside", "beside"), strict=True):
         name = f"short_{row['name'].lower()}.yaml"
         (world.folder / "scripts" / name).write_text(_SCRIPT.format(**row))
-        row |= {"script": f"scripts/{name}", "captions": captions, "format": "128x128@24", "background": "", "effects": "",
-                "music": "sounds/bright.flac", "music_volume": "0.1", "ambience": "", "ambience_volume": ""}
+        row |= dict.fromkeys(("background", "effects", "ambience", "ambience_volume"), "") | {
+            "script": f"scripts/{name}", "captions": captions, "format": "128x128@24",
+            "music": "sounds/bright.flac", "music_volume": "0.1",
+        }
     world.write_rows(rows, "short.csv")
 
 
