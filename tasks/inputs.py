@@ -13,8 +13,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from callsheet import download
+from callsheet.jobs.base import Request
 from callsheet.jobs.inputs import Inputs
-from callsheet.jobs.requests import Request
 from callsheet.lora.inspect import find_lora
 from callsheet.models import SourceFile
 from callsheet.store.base import private_folder, sha256_of

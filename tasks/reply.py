@@ -14,9 +14,9 @@ from prefect.artifacts import create_markdown_artifact
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import CallsheetError
 from callsheet.faces.choose import choose as choose_lipsync
+from callsheet.jobs.base import MAX_SEED, Request
 from callsheet.jobs.inputs import Engines
 from callsheet.jobs.reply import Reply
-from callsheet.jobs.requests import MAX_SEED, Request
 from callsheet.store.records import Record
 from tasks.inputs import inbox
 from tasks.run import Run, Seen, running, watching

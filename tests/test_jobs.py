@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from callsheet import persona
 from callsheet.errors import DownloadFailed, RequestInvalid
 from callsheet.jobs import acting, personas, talking
+from callsheet.jobs.base import Job
 from callsheet.jobs.inputs import Engines, Inputs
 from callsheet.jobs.reading import parse_envelope, read_request
 from callsheet.jobs.reply import Reply
@@ -20,7 +22,6 @@ from callsheet.jobs.requests import (
     JOBS,
     Animation,
     AnyRequest,
-    Job,
     LipsyncOnly,
     PersonaBuild,
     PosterFrame,
@@ -31,6 +32,7 @@ from callsheet.models import CaptionMode, Ducking, Format, SourceFile
 from callsheet.recipes import Choices, EngineId
 
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples" / "jobs"
+MANUAL = EXAMPLES.parents[2] / "docs" / "jobs.md"
 ENGINE = EngineId(name="placeholder", version=1)
 ENGINES = Engines(clips=ENGINE, lipsync=ENGINE, destination="file:///out")
 CHOICES = Choices(clips=ENGINE, speech=ENGINE, lipsync=ENGINE, voices={}, clips_have_mouths=True, destination="file:///out")
@@ -195,6 +197,25 @@ def test_every_example_is_read_as_the_job_it_is_named_after(path: Path) -> None:
     request = read_request(parse_envelope(path.read_text()))
     assert request.job_type == path.stem
     assert len(list(EXAMPLES.glob("*.json"))) == len(JOBS)
+
+
+def _blocks() -> list[dict[str, Any]]:
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", MANUAL.read_text(), re.DOTALL)]
+
+
+def test_every_request_and_reply_in_the_manual_is_one() -> None:
+    requests = [read_request(block) for block in _blocks() if "input" in block]
+    replies = [block for block in _blocks() if "input" not in block]
+    assert {request.job_type for request in requests} == set(JOBS)
+    for block in replies:
+        assert json.loads(Reply.model_validate(block).model_dump_json()) == block
+
+
+@pytest.mark.parametrize("job_type", JOBS)
+def test_the_manual_has_every_field_of_a_job(job_type: str) -> None:
+    text = MANUAL.read_text().partition(f"\n## {job_type}\n")[2].partition("\n## ")[0]
+    fields = set(JOBS[job_type].model_fields) - {"job_type", "job_id"}
+    assert not {field for field in fields if f"`{field}`" not in text}
 
 
 # ---- refusals

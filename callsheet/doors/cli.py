@@ -55,9 +55,7 @@ def main() -> None:
     try:
         ended = app(standalone_mode=False)            # the code of a typer.Exit is given back, not raised
         sys.exit(ended if isinstance(ended, int) else 0)
-    except typer.Abort:
-        sys.exit(EXIT_CANCELLED)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         terminal.console().print("\ncancelled; finished work is kept, run again to go on")
         sys.exit(EXIT_CANCELLED)
     except CallsheetError as error:

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from callsheet.errors import RequestInvalid
-from callsheet.jobs.requests import JOBS, MAX_INLINE_CHARS, AnyRequest, Request
+from callsheet.jobs.base import MAX_INLINE_CHARS, Request
+from callsheet.jobs.requests import JOBS, AnyRequest
 from callsheet.words import meant, told
 
 MAX_ENVELOPE_BYTES = 2 * MAX_INLINE_CHARS

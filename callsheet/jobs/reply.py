@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from callsheet.errors import as_ours
-from callsheet.jobs.requests import Request
+from callsheet.jobs.base import Request
 from callsheet.models import Frozen
 
 

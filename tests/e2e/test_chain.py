@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import runpy
 import time
 from collections.abc import Callable
@@ -16,12 +15,12 @@ from PIL import Image
 
 from callsheet import keys
 from callsheet.errors import EngineUnable
-from callsheet.models import Gpu, Production, Status
+from callsheet.models import Gpu, Status
 from callsheet.recipe import Stage
 from callsheet.recipes import PosterRecipe
 from callsheet.store.base import Outcome, Room
-from tests.e2e.conftest import Shipped
-from tests.support.world import AVA, LEO, MARTA, World, made_anew, path_of
+from tests.e2e.conftest import Again, Shipped
+from tests.support.world import AVA, EXAMPLES, LEO, MARTA, World, made_anew, path_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,21 +36,27 @@ def test_the_first_run_makes_three_productions_and_exits_0(shipped: Shipped) -> 
     assert made == {who: len(p.stages) for who, p in shipped.productions.items()}, "the store was empty"
 
 
-def test_a_second_run_finds_everything_made(world: World, shipped: Shipped) -> None:
-    again = world.run("actors.csv")
-    assert made_anew(again) == {}
-    assert {who: p.video for who, p in again.items()} == {who: p.video for who, p in shipped.productions.items()}
+def test_a_second_run_finds_everything_made(again: Again, shipped: Shipped) -> None:
+    assert made_anew(again.productions) == {}
+    first = {who: (p.video, p.posters, p.made_at) for who, p in shipped.productions.items()}
+    assert {who: (p.video, p.posters, p.made_at) for who, p in again.productions.items()} == first
 
 
-def test_task_runs_of_a_second_run_end_as_cached_in_the_ui(world: World) -> None:
-    before = set(_flow_runs())
-    made = world.run()
-    new = {name: run for run, name in _flow_runs().items() if run not in before}
-    for production in made.values():
-        names = [row.stage for row in production.stages]
-        states = _task_states(new[production.title], len(names))
-        wanted = sorted((stage, "Cached") for stage in names)
-        assert sorted(states) == wanted, f"{production.title}: {states}"
+def test_task_runs_of_a_second_run_end_as_cached_in_the_ui(again: Again) -> None:
+    for production in again.productions.values():
+        wanted = sorted((row.stage, "Cached") for row in production.stages)
+        states = sorted(_task_states(again.flow_runs[production.title], len(wanted)))
+        assert states == wanted, f"{production.title}: {states}"
+
+
+def test_results_lie_beside_the_manifest_which_is_left_alone(again: Again) -> None:
+    assert again.manifest == (EXAMPLES / "actors.csv").read_bytes()
+    assert {row["id"]: (row["status"], row["video"], int(row["cached"])) for row in again.results} == {
+        who: ("made", p.video, len(p.stages)) for who, p in again.productions.items()}
+
+
+def test_a_productions_own_account_lies_beside_its_video(again: Again) -> None:
+    assert again.accounts == again.productions
 
 
 def test_a_changed_music_volume_remakes_that_actors_mix_and_upload_and_nothing_else(world: World) -> None:
@@ -84,14 +89,15 @@ def test_captions_that_are_turned_off_remake_the_burned_clip_and_no_speech(world
     assert made_anew(world.run()) == {AVA: {"conform": 1, "splice": 1, "mix": 1, "upload": 1}}
 
 
-@pytest.mark.parametrize("stage", [Stage.POSTER, Stage.SPLICE, Stage.SPEECH])
-def test_a_lost_file_is_remade_and_what_follows_from_equal_bytes_is_not(world: World, stage: Stage) -> None:
-    recipe = next(recipe for recipe in world.film(MARTA).recipes() if recipe.stage is stage)
-    lost = world.file(recipe.ref())
-    bytes_before = lost.read_bytes()
-    lost.unlink()
-    assert made_anew(world.run()) == {MARTA: {stage: 1}}
-    assert lost.read_bytes() == bytes_before
+def test_lost_files_are_remade_and_what_follows_from_equal_bytes_is_not(world: World) -> None:
+    lost = {}
+    for stage in (Stage.POSTER, Stage.SPLICE, Stage.SPEECH):
+        recipe = next(recipe for recipe in world.film(MARTA).recipes() if recipe.stage is stage)
+        lost[world.file(recipe.ref())] = world.file(recipe.ref()).read_bytes()
+    for path in lost:
+        path.unlink()
+    assert made_anew(world.run()) == {MARTA: {"poster": 1, "splice": 1, "speech": 1}}
+    assert {path: path.read_bytes() for path in lost} == lost
 
 
 def test_a_film_that_is_lost_from_the_delivery_is_delivered_again(world: World) -> None:
@@ -189,26 +195,9 @@ def test_write_back_sets_the_posters_url_and_keeps_a_backup(world: World) -> Non
     assert [world.film(who).upload for who in (AVA, MARTA, LEO)] == before, "the column is output: no film changes"
 
 
-def test_a_run_without_write_back_leaves_the_manifest_alone_and_writes_results_beside_it(world: World) -> None:
-    manifest = world.folder / "short.csv"
-    text = manifest.read_bytes()
-    made = world.run()
-    assert manifest.read_bytes() == text
-    results = {row["id"]: row for row in world.rows("short.results.csv")}
-    assert {who: (row["status"], row["video"]) for who, row in results.items()} == {
-        who: ("made", p.video) for who, p in made.items()}
-    assert {who: int(row["cached"]) for who, row in results.items()} == {who: len(p.stages) for who, p in made.items()}
-
-
 def test_only_takes_the_actors_that_were_named(world: World) -> None:
     made = world.run(only=[MARTA])
     assert list(made) == [MARTA]
-
-
-def test_the_productions_own_account_lies_beside_its_video(world: World) -> None:
-    made = world.run()[MARTA]
-    account = Production.model_validate(json.loads(path_of(made.video).with_name("production.json").read_text()))
-    assert account == made
 
 
 def _break_lora(world: World) -> None:
@@ -238,20 +227,6 @@ def _repaint(monkeypatch: pytest.MonkeyPatch, actor: str) -> None:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(outcome.files["main"], "JPEG", quality=90)
 
     _engine_with(monkeypatch, actor, turned)
-
-
-def _flow_runs() -> dict[UUID, str]:
-    """Every flow run of the server, with its name."""
-    from prefect.client.orchestration import get_client
-
-    async def read() -> dict[UUID, str]:
-        async with get_client() as client:
-            runs: dict[UUID, str] = {}
-            while page := await client.read_flow_runs(offset=len(runs), limit=200):
-                runs |= {run.id: run.name for run in page}
-            return runs
-
-    return asyncio.run(read())
 
 
 def _task_states(flow_run: UUID, count: int) -> list[tuple[str, str]]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from callsheet.errors import MediaError, OrderInvalid, SceneTooShort
 from callsheet.media.packets import inspect
@@ -272,32 +269,3 @@ def test_windows_that_overlap_inside_a_clip_are_refused_before_a_clip_is_fetched
 def test_a_recipe_that_contradicts_itself_is_refused(tmp_path: Path, recipe: SpliceRecipe, words: str) -> None:
     with pytest.raises(OrderInvalid, match=words):
         reel_of(recipe, tmp_path, ())
-
-
-KINDS = tuple(XFADE)
-
-
-@st.composite
-def reels(draw: st.DrawFn) -> SpliceRecipe:
-    """Any reel whose windows fit."""
-    frames = draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
-    joins: list[tuple[TransitionKind, int]] = []
-    head = 0
-    for length, following in pairwise(frames):
-        head = draw(st.integers(0, min(length - head, following)))
-        joins.append((draw(st.sampled_from(KINDS)), head))
-    preset = draw(st.sampled_from(["ultrafast", "medium", "slow", "veryslow"]))
-    fps = draw(st.sampled_from([Fraction(24), Fraction(30), BROADCAST, Fraction(60)]))
-    return splice_recipe(frames, joins, fps, EncodeSettings(crf=draw(st.sampled_from([15, 23, 28])), preset=preset))
-
-
-@pytest.mark.slow
-@settings(
-    max_examples=12, deadline=None, derandomize=True, phases=(Phase.generate, Phase.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-@given(recipe=reels())
-def test_every_reel_obeys_the_laws(recipe: SpliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("reel")
-    clips = conformed_for(recipe, folder)
-    assert_laws(recipe, reel_of(recipe, folder / "out", clips), clips)
