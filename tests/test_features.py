@@ -73,7 +73,7 @@ def rows() -> tuple[Row, ...]:
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     """Names of the tests in a file, at its top level."""
     tree = ast.parse((ROOT / file).read_text())
     return frozenset(
@@ -122,7 +122,7 @@ def test_every_test_named_is_there() -> None:
     for row in rows():
         for named in row.tests:
             file, _, name = named.partition("::")
-            if not (ROOT / file).is_file() or name not in tests_in(file):
+            if not (ROOT / file).is_file() or name not in names_in(file):
                 missing.append(f"{row.id}: {named}")
     assert not missing, missing
 
@@ -130,11 +130,11 @@ def test_every_test_named_is_there() -> None:
 def test_what_is_built_names_files_and_what_is_not_says_what_it_waits_for() -> None:
     wrong = []
     for row in rows():
-        built = row.built == ", ".join(f"`{file}`" for file in row.files) and row.files
+        built = bool(row.files) and row.built == ", ".join(f"`{file}`" for file in row.files)
         if row.built == NOT_YET:
-            fine = not row.tests and LATER.fullmatch(row.held)
+            fine = not row.tests and bool(LATER.fullmatch(row.held))
         else:
-            fine = built and (row.tests or LATER.fullmatch(row.held))
+            fine = built and (bool(row.tests) or bool(LATER.fullmatch(row.held)))
         if not fine:
             wrong.append(f"{row.id}: {row.built} | {row.held}")
     assert not wrong, wrong

@@ -47,12 +47,13 @@ def voice(path: Path) -> None:
         )
         room = Room(folder, lambda ref: folder, lambda ref: {})
         spoken = Espeak().speak(recipe, room).files["main"]
-        run(Command(("-i", local_input(spoken), "-ac", "1", "-ar", "16000", "-map_metadata", "-1", "-fflags", "+bitexact",
-                     "-compression_level", "12", local_input(path)), what="write the voice"))
+        run(Command(("-i", local_input(spoken), "-ac", "1", "-ar", "16000", "-map_metadata", "-1",
+                     "-fflags", "+bitexact", "-compression_level", "12", local_input(path)), what="write the voice"))
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     portrait(target / "portrait.jpg")
     voice(target / "voice.flac")
-    print(*sorted(f"{p.name}: {p.stat().st_size} bytes" for p in target.iterdir() if p.suffix in (".jpg", ".flac")), sep="\n")
+    for made in (target / "portrait.jpg", target / "voice.flac"):
+        print(f"{made.name}: {made.stat().st_size} bytes")
