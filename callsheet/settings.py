@@ -139,8 +139,8 @@ class Settings(BaseSettings):
         "CALLSHEET_FFMPEG", meaning="The ffmpeg program. Default: the one that is installed with callsheet")
     gpu: Gpu = _setting(
         "CALLSHEET_GPU", default=Gpu.AUTO,
-        meaning="Where GPU work runs: here (this machine), pool (RunPod work pool), or auto: pool when "
-                "RUNPOD_API_KEY is set, else here")
+        meaning="Where GPU work runs: here (in the run's own process) or pool (the gpu work pool). auto is here, "
+                "until the RunPod worker exists")
     runpod_api_key: Secret | None = _setting(
         "RUNPOD_API_KEY", meaning="RunPod account key: serverless endpoints and the GPU work pool")
     aws_access_key_id: Text | None = _setting(

@@ -495,6 +495,15 @@ def test_a_poster_job_makes_the_poster_of_a_film_with_the_same_seed() -> None:
     assert made.poster.engine.model == "flux1-dev-fp8"
 
 
+def test_another_seed_is_another_poster() -> None:
+    made = []
+    for seed in (None, 1, 42):
+        request = asked("poster_frame", seed=seed)
+        assert isinstance(request, PosterFrame)
+        made.append(acting.poster_frame(request, acting.poster_order(request, [lora("a")]), CHOICES).poster.fingerprint)
+    assert len(set(made)) == 3
+
+
 def test_a_posters_key_has_the_user_where_there_is_one() -> None:
     keys = []
     for user in (None, "user_12345"):

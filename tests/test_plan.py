@@ -250,6 +250,17 @@ def test_a_segment_starts_from_the_nearest_take_and_the_next_from_its_last_frame
     assert fourth.first_frame == made.takes[0].ref("last_frame")
 
 
+@pytest.mark.parametrize(("mode", "files"), [
+    (CaptionMode.OFF, []), (CaptionMode.BESIDE, ["captions.srt", "captions.vtt"]),
+    (CaptionMode.BURNED, ["captions.srt", "captions.vtt"]),
+])
+def test_caption_files_are_delivered_unless_captions_are_off(mode: CaptionMode, files: list[str]) -> None:
+    made = film(ORDER if mode is CaptionMode.BURNED else changed(ORDER, "captions.mode", mode))
+    names = [file.key.rpartition("/")[2] for file in made.upload.files]
+    assert [name for name in names if name.startswith("captions")] == files
+    assert [cue.text for cue in made.mix.cues] == (["Hello.", "Goodbye."] if files else [])
+
+
 def test_only_the_segment_that_is_spoken_in_is_lip_synced() -> None:
     made = film()
     assert [recipe.clip for recipe in made.lipsync] == [made.segments[0].ref(), made.segments[2].ref()]

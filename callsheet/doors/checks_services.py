@@ -153,7 +153,7 @@ def runpod(site: Site) -> Finding:
 
 def _runpod(status: int, gpu: Gpu) -> Finding:
     if status == 200:
-        where = "here, as CALLSHEET_GPU says" if gpu is Gpu.HERE else "on the GPU pool"
+        where = "in the gpu work pool" if gpu is Gpu.POOL else "here"
         return Finding("runpod", Level.OK, f"the RunPod API key is valid; GPU work runs {where}")
     if status == 401:
         return Finding("runpod", Level.PROBLEM, "RunPod refuses the API key (401)",

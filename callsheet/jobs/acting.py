@@ -111,11 +111,12 @@ def poster_order(request: PosterFrame, found: Found) -> Order:
         lora=found[0],
         lora_strength=request.character_lora_strength,
         description=request.custom_actor_description,
+        seed=request.seed or 0,
         user_id=request.user_id,
     )
     picture = Poster(**{name: getattr(request, name) for name in Poster.model_fields})
     scene = Scene(prompt=request.title)
-    return Order(title=request.title, cast=(actor,), scenes=(scene,), poster=picture, seed=request.seed or 0)
+    return Order(title=request.title, cast=(actor,), scenes=(scene,), poster=picture)
 
 
 def poster_frame(request: PosterFrame, order: Order, choices: Choices) -> PosterJob:

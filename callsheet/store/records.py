@@ -158,12 +158,13 @@ class Records:
         for name, artifact in record.artifacts.items():
             if self.store.size(artifact.key) != artifact.size:
                 return f"its file {name} is gone"
-        if record.inputs != self._inputs(recipe):
+        if record.inputs != self.inputs(recipe):
             return "an input was made anew"
         check = self.checks.get(record.stage)
         return check(record) if check else ""
 
-    def _inputs(self, recipe: Recipe) -> dict[str, str]:
+    def inputs(self, recipe: Recipe) -> dict[str, str]:
+        """`stage/fingerprint/name` of each input that is made -> digest of its newest bytes."""
         found = {}
         for ref in recipe.refs():
             record = self.find(ref.stage, ref.fingerprint)
@@ -216,6 +217,8 @@ class Claimed:
         self.records = records
         self.recipe = recipe
         self.owner = _owner()
+        self.inputs = records.inputs(recipe)
+        """As they are when the work begins: one that is made anew meanwhile makes this result stale."""
         self._number = number
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -254,7 +257,7 @@ class Claimed:
             recipe=self.recipe.model_dump(mode="json"),
             artifacts=artifacts,
             facts=dict(outcome.facts),
-            inputs=self.records._inputs(self.recipe),
+            inputs=self.inputs,
             made_by=outcome.made_by,
             warnings=outcome.warnings,
             seconds=round(time.monotonic() - self._started, 3),

@@ -190,3 +190,16 @@ def test_a_stage_may_have_a_check_of_its_own() -> None:
     assert records.why_to_make(RED) == ""
     words[0] = "not delivered any more"
     assert records.why_to_make(RED) == "not delivered any more"
+
+
+def test_an_input_that_is_made_anew_while_its_follower_is_made_leaves_the_follower_stale(records: Records) -> None:
+    frame = Frame(picture=RED.ref())
+    make(RED, writes("a"), records)
+
+    def work(room: Room) -> Outcome:
+        seen = room.fetch(RED.ref()).read_text()
+        make(RED, writes("b"), records, since=datetime.now(UTC) + timedelta(seconds=1))
+        return writes(f"from {seen}")(room)
+
+    make(frame, work, records)
+    assert records.why_to_make(frame) == "an input was made anew"
