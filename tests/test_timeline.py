@@ -50,7 +50,7 @@ def test_dialogue_makes_its_scene_grow() -> None:
 
 
 def test_dialogue_that_does_not_fit_is_refused_when_the_order_says_error() -> None:
-    with pytest.raises(SceneTooShort, match="scene 1 lasts 1.0 s but needs 2.7 s for its dialogue"):
+    with pytest.raises(SceneTooShort, match=r"scene 1 lasts 1\.0 s but needs 2\.7 s for its dialogue"):
         timeline(order(Scene(prompt="x", seconds=1.0), fit="error"), [(2.0,)])
 
 
