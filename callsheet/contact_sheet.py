@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from callsheet.models import Production, Status
+from callsheet.production import Production, Status
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #f6f5f2; --ink: #1d1d1f; --card: #fff; --soft: #6b6b70; --line: #e2e0da;

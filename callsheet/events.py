@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from callsheet.errors import RequestInvalid
-from callsheet.models import Family, Frozen, Sha256, Slug
+from callsheet.models import Family
+from callsheet.units import Frozen, Sha256, Slug
 
 LORA_TRAINED = "lora.training.completed"
 RESOURCE_PREFIX = "lora.actor."

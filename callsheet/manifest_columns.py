@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from callsheet.models import Actor, CaptionMode, Ducking, Order, Poster, Scene, Slug, Sound, Transition, Voice
+from callsheet.models import Actor, CaptionMode, Ducking, Order, Poster, Scene, Sound, Transition, Voice
 from callsheet.textdata import UNPRINTABLE
+from callsheet.units import Slug
 from callsheet.words import (
     Effects,
     FormatText,

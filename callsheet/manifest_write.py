@@ -21,7 +21,7 @@ from typing import Any
 from callsheet.errors import FileMissing, InputError
 from callsheet.manifest_columns import column_named
 from callsheet.manifest_table import dialect_of, read_table
-from callsheet.models import Production
+from callsheet.production import Production
 from callsheet.textdata import read_text, refusal
 from callsheet.yaml_edit import set_in_rows
 

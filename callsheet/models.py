@@ -1,4 +1,4 @@
-"""The words of the domain as values: actors, scripts, orders, and what came of them.
+"""The words of the domain as values: actors, scripts, orders.
 
 Every model is frozen and refuses unknown fields. Times are seconds, sizes are pixels, rates are frames a
 second as Fractions; a suffix says any other unit. Covers what a user says and what a run answers; what
@@ -7,61 +7,13 @@ determines a single artifact is in recipes.py.
 
 from __future__ import annotations
 
-import math
-import re
-from datetime import datetime
 from enum import StrEnum
-from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from callsheet.presets import DELIVER, Quality, TransitionKind, delivery_size
-
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-"""An id that is safe in a key, a path and a URL."""
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-Volume = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
-"""Linear gain: 1 leaves the level as it is."""
-
-Seconds = Annotated[float, Field(ge=0, le=4 * 3600, allow_inf_nan=False)]
-
-Pixels = Annotated[int, Field(ge=16, le=7680, multiple_of=2)]
-
-
-def _as_rate(value: Any) -> Any:
-    if isinstance(value, float) and math.isfinite(value):              # 29.97 and 23.976 mean the broadcast rates
-        exact = Fraction(value).limit_denominator(1001)
-        drop = Fraction(round(value * 1.001) * 1000, 1001)
-        return drop if abs(float(drop) - value) < 0.005 and value != round(value) else exact
-    try:
-        return Fraction(str(value)) if isinstance(value, (int, str)) else value
-    except ZeroDivisionError:
-        raise ValueError(f"{value} is no rate") from None
-
-
-Rate = Annotated[
-    Fraction,
-    BeforeValidator(_as_rate),
-    PlainSerializer(str, return_type=str),
-    Field(ge=1, le=120),
-]
-"""Frames a second, exact: 30, '30000/1001' or 29.97."""
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from callsheet.units import Colour, Frozen, Pixels, Rate, Seconds, Sha256, Slug, Volume
 
 
 class Family(StrEnum):
@@ -228,18 +180,6 @@ class Cue(Frozen):
         return self
 
 
-def _known_colour(value: str) -> str:
-    from PIL import ImageColor
-
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value) and value.lower() not in ImageColor.colormap:
-        raise ValueError(f"{value!r} is no colour: write a CSS name or #rrggbb")
-    return value
-
-
-Colour = Annotated[str, AfterValidator(_known_colour)]
-"""A CSS colour name, or #rrggbb."""
-
-
 class CaptionStyle(Frozen):
     """How burned captions look."""
 
@@ -350,49 +290,3 @@ class Order(Frozen):
                 if who not in ids:
                     raise ValueError(f"scenes[{n}] names {who}, who is not in the cast ({', '.join(ids)})")
         return self
-
-
-class StageRow(Frozen):
-    """One line of a production's account: a recipe, and whether it had to be made."""
-
-    stage: str
-    label: str
-    fingerprint: Sha256
-    cached: bool
-    seconds: float
-    """Wall time this run spent on it; 0 when it was made already."""
-    made_by: str
-    """The engine or program that really made it."""
-
-
-class Status(StrEnum):
-    MADE = "made"
-    WAITING = "waiting"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Production(Frozen):
-    """What came of an order."""
-
-    title: str
-    actor_id: str
-    status: Status
-    job_id: str = ""
-    seconds: float = 0.0
-    """Wall time of this run."""
-    duration: float = 0.0
-    """Length of the finished film."""
-    format: str = ""
-    video: str = ""
-    thumbnail: str = ""
-    posters: dict[str, str] = {}
-    """Actor id -> URL."""
-    takes: dict[str, tuple[str, ...]] = {}
-    """Actor id -> URLs, in the order they were asked for."""
-    captions: tuple[str, ...] = ()
-    stages: tuple[StageRow, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: str = ""
-    error_code: str = ""
-    made_at: datetime | None = None

@@ -24,7 +24,6 @@ from callsheet.models import (
     Ducking,
     Effect,
     Format,
-    Frozen,
     Generate,
     Order,
     Poster,
@@ -35,6 +34,7 @@ from callsheet.models import (
 )
 from callsheet.presets import Quality, TransitionKind
 from callsheet.script import Script, absolute, load_script
+from callsheet.units import Frozen
 from callsheet.words import EffectEntry, advice, told
 
 MAX_CAST = 8

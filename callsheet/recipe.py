@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from callsheet.models import Frozen, Sha256
+from callsheet.units import Frozen, Sha256
 
 
 class Stage(StrEnum):

@@ -9,20 +9,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from callsheet.models import (
-    CaptionMode,
-    CaptionStyle,
-    Cue,
-    Ducking,
-    Family,
-    Frozen,
-    Pixels,
-    Rate,
-    Sha256,
-    Volume,
-)
+from callsheet.models import CaptionMode, CaptionStyle, Cue, Ducking, Family
 from callsheet.presets import GENERATION_RATE, MAX_SEGMENT_FRAMES, TransitionKind
 from callsheet.recipe import Recipe, Ref, Stage
+from callsheet.units import Frozen, Pixels, Rate, Sha256, Volume
 
 
 class EngineId(Frozen):

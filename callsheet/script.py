@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from callsheet.dialogue import find_actor, parse_dialogue
 from callsheet.errors import DialogueInvalid, ManifestInvalid, Problem
-from callsheet.models import Actor, Frozen, Scene, Transition, Volume
+from callsheet.models import Actor, Scene, Transition
 from callsheet.textdata import Tree, read_tree, refusal
+from callsheet.units import Frozen, Volume
 from callsheet.words import Effects, LocalPath, advice, meant, told
 
 FieldPath = tuple[str | int, ...]

@@ -16,8 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstrain
 
 from callsheet.errors import CallsheetError, DialogueInvalid
 from callsheet.keys import SLUG_WORDS
-from callsheet.models import Format, Frozen, Seconds, Slug, Volume
+from callsheet.models import Format
 from callsheet.presets import Door, Quality, quality_from
+from callsheet.units import Frozen, Seconds, Slug, Volume
 
 MANY = 200
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")

@@ -19,9 +19,10 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from callsheet.errors import CallsheetError, as_ours
+from callsheet.film import Film
 from callsheet.manifest import Row, check_writable, read_manifest
-from callsheet.models import Gpu, Order, Production, Status
-from callsheet.plan import Film
+from callsheet.models import Gpu, Order
+from callsheet.production import Production, Status
 from callsheet.recipe import Stage
 from flows.produce import produce
 from flows.shoot import at_the_pool, insist, prepared, shoot, unmade

@@ -12,9 +12,10 @@ from typing import Literal
 
 from prefect import flow
 
-from callsheet.models import CaptionMode, Gpu, Production
+from callsheet.models import CaptionMode, Gpu
 from callsheet.orders import order_for
 from callsheet.presets import Quality
+from callsheet.production import Production
 from flows.produce import produce
 
 Emotion = Literal["neutral", "happy", "intense", "sad", "surprised"]

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from prefect import flow
 
-from callsheet.models import Gpu, Order, Production
+from callsheet.models import Gpu, Order
+from callsheet.production import Production
 from callsheet.recipe import Stage
 from flows.shoot import filmed, prepared
 from tasks.account import account

@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet import persona, plan
 from callsheet.errors import CallsheetError, EngineError, EngineUnable, as_ours
+from callsheet.film import Film
 from callsheet.models import Gpu, Order
-from callsheet.plan import Film
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.sources import admit
 from tasks.intake import intake

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from callsheet import keys
-from callsheet.models import Production, StageRow, Status
-from callsheet.plan import Film
+from callsheet.film import Film
+from callsheet.production import Production, StageRow, Status
 from callsheet.recipe import Recipe
 from callsheet.store.records import Record
 from tasks.run import Run, current

@@ -10,7 +10,7 @@ from callsheet import keys
 from callsheet.contact_sheet import page
 from callsheet.manifest import write_back as update
 from callsheet.manifest import write_results
-from callsheet.models import Production
+from callsheet.production import Production
 from callsheet.store.base import private_folder
 from tasks.run import current
 

@@ -18,8 +18,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from callsheet.models import Production
-from callsheet.plan import Film
+from callsheet.film import Film
+from callsheet.production import Production
 from callsheet.recipe import Ref
 from callsheet.store.base import private_folder
 from tasks.run import Seen, current, watching

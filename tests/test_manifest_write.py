@@ -14,7 +14,7 @@ import pytest
 from callsheet.errors import FileMissing, InputError, ManifestInvalid
 from callsheet.manifest import read_manifest, results_csv, write_back, write_results
 from callsheet.manifest_table import read_table
-from callsheet.models import Production, StageRow, Status
+from callsheet.production import Production, StageRow, Status
 
 URL = "s3://bucket/actors/0001/poster_frames/poster, 1.jpeg"
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from callsheet.models import CaptionStyle, Cue, Format, Order, Rate
+from callsheet.models import CaptionStyle, Cue, Format, Order
 from callsheet.presets import Door, Quality, delivery_size, generation_size, quality_from
+from callsheet.units import Rate
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from callsheet import persona, plan
+from callsheet.film import Film, order_fingerprint
 from callsheet.models import (
     Actor,
     CaptionMode,
@@ -25,7 +26,6 @@ from callsheet.models import (
     Transition,
     Voice,
 )
-from callsheet.plan import Film
 from callsheet.presets import Quality, TransitionKind
 from callsheet.recipe import Recipe, Ref, Stage, digest
 from callsheet.recipes import Choices, EngineId
@@ -174,7 +174,7 @@ def test_a_line_that_outgrows_its_scene_makes_the_scene_longer_and_moves_what_fo
 
 def test_the_fingerprint_of_an_order_does_not_depend_on_where_files_lie() -> None:
     moved = changed(changed(ORDER, "cast.0.lora.path", "s3://bucket/ava"), "sound.music.path", "elsewhere/m.flac")
-    assert plan.order_fingerprint(moved) == plan.order_fingerprint(ORDER)
+    assert order_fingerprint(moved) == order_fingerprint(ORDER)
     assert made_anew(film(moved), film()) == {}
 
 
@@ -183,14 +183,14 @@ def test_the_fingerprint_of_an_order_does_not_depend_on_where_files_lie() -> Non
     ("scenes.2.transition.kind", TransitionKind.ZOOM), ("sound.effects.0.volume", 0.5),
 ])
 def test_the_fingerprint_of_an_order_depends_on_everything_it_says(path: str, to: object) -> None:
-    assert plan.order_fingerprint(changed(ORDER, path, to)) != plan.order_fingerprint(ORDER)
+    assert order_fingerprint(changed(ORDER, path, to)) != order_fingerprint(ORDER)
 
 
 def test_a_job_is_named_by_the_orders_fingerprint_unless_the_order_names_it() -> None:
-    assert film().job_id == plan.order_fingerprint(ORDER)
+    assert film().job_id == order_fingerprint(ORDER)
     named = changed(ORDER, "job_id", "job_1")
     assert film(named).job_id == "job_1"
-    assert plan.order_fingerprint(named) == plan.order_fingerprint(ORDER), "its name is no part of what it says"
+    assert order_fingerprint(named) == order_fingerprint(ORDER), "its name is no part of what it says"
     assert {key.key.split("/")[1] for key in film(named).upload.files if key.key.startswith("videos/")} == {"job_1"}
 
 

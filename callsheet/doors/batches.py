@@ -13,7 +13,8 @@ from callsheet.doors.preview import FilmPlan, planned
 from callsheet.doors.served import served
 from callsheet.errors import InputError
 from callsheet.manifest import Manifest, check_writable, read_manifest
-from callsheet.models import Gpu, Production
+from callsheet.models import Gpu
+from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
 from callsheet.store.sources import admit

@@ -25,7 +25,8 @@ from rich.console import Console
 from callsheet import __version__
 from callsheet.doors import terminal
 from callsheet.errors import CallsheetError, InputError
-from callsheet.models import Family, Gpu, Production, Status
+from callsheet.models import Family, Gpu
+from callsheet.production import Production, Status
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
 

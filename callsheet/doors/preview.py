@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from callsheet.film import Film
 from callsheet.models import Order
-from callsheet.plan import Film, film, lines
+from callsheet.plan import film, lines
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from callsheet.doors.preview import planned
 from callsheet.doors.served import served
 from callsheet.errors import InputError, NotReady
 from callsheet.manifest import read_manifest
-from callsheet.models import Actor, Format, Gpu, Order, Production, Scene
+from callsheet.models import Actor, Format, Gpu, Order, Scene
 from callsheet.presets import SEGMENTS_SIZE, Door, Quality, quality_from
+from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
 from callsheet.store.sources import admit

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from callsheet.errors import CallsheetError, ManifestInvalid
-from callsheet.models import Production, Status
+from callsheet.production import Production, Status
 
 if TYPE_CHECKING:
     from tasks.run import Seen, Watcher

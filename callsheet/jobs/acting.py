@@ -15,21 +15,11 @@ from typing import Any
 from callsheet import keys, persona
 from callsheet.dialogue import parse_dialogue
 from callsheet.errors import RequestInvalid
+from callsheet.film import Film
 from callsheet.jobs.inputs import Engines, Inputs
 from callsheet.jobs.requests import Animation, PosterFrame, Segment, Shot
 from callsheet.keys import SLUG
-from callsheet.models import (
-    Actor,
-    CaptionMode,
-    Captions,
-    Format,
-    Generate,
-    Order,
-    Poster,
-    Scene,
-    SourceFile,
-)
-from callsheet.plan import Film
+from callsheet.models import Actor, CaptionMode, Captions, Format, Generate, Order, Poster, Scene, SourceFile
 from callsheet.presets import GENERATE, GENERATION_RATE, Quality
 from callsheet.prompts import negative_prompt, segment_prompt
 from callsheet.recipes import Choices, DeliveredFile, PosterRecipe, SegmentRecipe, UploadRecipe

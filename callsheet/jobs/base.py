@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from callsheet.models import Frozen, Rate, Slug, SourceFile
+from callsheet.models import SourceFile
 from callsheet.persona import digest_of
 from callsheet.recipe import canonical, digest
+from callsheet.units import Frozen, Rate, Slug
 from callsheet.words import Mistaken
 
 MAX_INLINE_CHARS = 48 << 20

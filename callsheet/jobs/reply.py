@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from callsheet.errors import as_ours
 from callsheet.jobs.base import Request
-from callsheet.models import Frozen
+from callsheet.units import Frozen
 
 
 class Trouble(Frozen):

@@ -15,21 +15,9 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from callsheet.jobs.base import Character, Job, JobRate, Request, Seed, Side, Source, Tier
-from callsheet.models import (
-    DEFAULT_TAKES,
-    CaptionStyle,
-    Cue,
-    Ducking,
-    Format,
-    Frozen,
-    Pixels,
-    Poster,
-    Seconds,
-    Slug,
-    TakeSpec,
-    Volume,
-)
+from callsheet.models import DEFAULT_TAKES, CaptionStyle, Cue, Ducking, Format, Poster, TakeSpec
 from callsheet.presets import MAX_SEGMENT_FRAMES, Door, Quality, quality_from
+from callsheet.units import Frozen, Pixels, Seconds, Slug, Volume
 from callsheet.words import Mistaken
 
 

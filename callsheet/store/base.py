@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from callsheet.models import Frozen, Sha256
 from callsheet.recipe import Ref
+from callsheet.units import Frozen, Sha256
 
 MEDIA_TYPES: Mapping[str, str] = {
     ".mp4": "video/mp4", ".mov": "video/quicktime", ".jpg": "image/jpeg", ".jpeg": "image/jpeg",

@@ -25,9 +25,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from callsheet.errors import CallsheetError, Fenced, NotInStore, StoreCorrupt
-from callsheet.models import Frozen, Sha256
 from callsheet.recipe import Recipe, Ref, Stage
 from callsheet.store.base import Artifact, Outcome, Store, media_type_of, sha256_of
+from callsheet.units import Frozen, Sha256
 
 SCHEMA = 1
 """Version of the entries below. A later release reads every earlier one."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from callsheet.models import Production
+from callsheet.production import Production
 from tests.support.world import World, furnish, keep, path_of, put_back
 
 

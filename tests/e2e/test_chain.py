@@ -15,7 +15,8 @@ from PIL import Image
 
 from callsheet import keys
 from callsheet.errors import EngineUnable
-from callsheet.models import Gpu, Status
+from callsheet.models import Gpu
+from callsheet.production import Status
 from callsheet.recipe import Stage
 from callsheet.recipes import PosterRecipe
 from callsheet.store.base import Outcome, Room

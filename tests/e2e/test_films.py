@@ -19,10 +19,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from callsheet.film import Film
 from callsheet.media.conform import conform
 from callsheet.media.probe import probe
-from callsheet.models import CaptionMode, Order, Production
-from callsheet.plan import Film
+from callsheet.models import CaptionMode, Order
+from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.recipes import ConformRecipe
 from callsheet.store.base import Room

@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from callsheet.models import Gpu, Order, Production
-from callsheet.plan import Film
+from callsheet.film import Film
+from callsheet.models import Gpu, Order
+from callsheet.production import Production
 from callsheet.recipe import Recipe, Ref, Stage
 from callsheet.store.records import Record, Records
 from callsheet.store.sources import admit

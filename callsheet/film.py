@@ -1,0 +1,72 @@
+"""A planned film: every recipe of one order, and the order's own name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from callsheet.models import Order
+from callsheet.recipe import Recipe, canonical, digest
+from callsheet.recipes import (
+    ConformRecipe,
+    IntakeRecipe,
+    LipsyncRecipe,
+    MixRecipe,
+    PosterRecipe,
+    SegmentRecipe,
+    SpeechRecipe,
+    SpliceRecipe,
+    TakeRecipe,
+    TrainCompleteRecipe,
+    UploadRecipe,
+)
+from callsheet.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Film:
+    """Every recipe of one order, in the order of work."""
+
+    order: Order
+    job_id: str
+    timeline: Timeline
+    exact: bool
+    """False while some lines are not spoken yet, so that lengths are estimates."""
+    loras: tuple[TrainCompleteRecipe, ...]
+    sources: tuple[IntakeRecipe, ...]
+    speech: tuple[SpeechRecipe, ...]
+    posters: tuple[PosterRecipe, ...]
+    takes: tuple[TakeRecipe, ...]
+    segments: tuple[SegmentRecipe, ...]
+    lipsync: tuple[LipsyncRecipe, ...]
+    conform: tuple[ConformRecipe, ...]
+    splice: SpliceRecipe
+    mix: MixRecipe
+    upload: UploadRecipe
+
+    def recipes(self) -> Iterator[Recipe]:
+        """All of them, inputs before what is made from them."""
+        yield from self.loras
+        yield from self.sources
+        yield from self.speech
+        yield from self.posters
+        yield from self.takes
+        yield from self.segments
+        yield from self.lipsync
+        yield from self.conform
+        yield self.splice
+        yield self.mix
+        yield self.upload
+
+
+def order_fingerprint(order: Order) -> str:
+    """Names an admitted order: paths are labels, digests decide."""
+    return digest(canonical({"order": _without_paths(order.model_dump(mode="json", exclude={"job_id"}))}))
+
+
+def _without_paths(value: object) -> object:
+    if isinstance(value, dict):
+        if set(value) == {"path", "sha256"}:
+            return value["sha256"] or value["path"]
+        return {key: _without_paths(item) for key, item in value.items()}
+    return [_without_paths(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""What came of an order: files, stages, warnings, or why it failed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from callsheet.units import Frozen, Sha256
+
+
+class StageRow(Frozen):
+    """One line of a production's account: a recipe, and whether it had to be made."""
+
+    stage: str
+    label: str
+    fingerprint: Sha256
+    cached: bool
+    seconds: float
+    """Wall time this run spent on it; 0 when it was made already."""
+    made_by: str
+    """The engine or program that really made it."""
+
+
+class Status(StrEnum):
+    MADE = "made"
+    WAITING = "waiting"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Production(Frozen):
+    """What came of an order."""
+
+    title: str
+    actor_id: str
+    status: Status
+    job_id: str = ""
+    seconds: float = 0.0
+    """Wall time of this run."""
+    duration: float = 0.0
+    """Length of the finished film."""
+    format: str = ""
+    video: str = ""
+    thumbnail: str = ""
+    posters: dict[str, str] = Field(default_factory=dict)
+    """Actor id -> URL."""
+    takes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Actor id -> URLs, in the order they were asked for."""
+    captions: tuple[str, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    error_code: str = ""
+    made_at: datetime | None = None
