@@ -117,7 +117,19 @@ def test_two_events_with_the_same_lora_make_one_produce(house: House, folder: Pa
         shot(shown, "event-runs")
 
 
-def test_an_event_without_a_payload_is_noticed(house: House) -> None:
+def test_an_automation_that_could_not_start_its_run_is_noticed(house: House) -> None:
+    event = {
+        "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": "prefect.automation.action.failed",
+        "resource": {"prefect.resource.id": f"prefect.automation.{uuid.uuid4()}"},
+        "payload": {"reason": "the parameters do not fit", "action": {"type": "run-deployment"}},
+    }
+    assert httpx.post(f"{house.api}/events", json=[event], timeout=30).status_code == 204
+    run = house.ended("trigger-failed/trigger-failed")[0]
+    assert run["state_type"] == "FAILED", "nobody overlooks a failed run"
+    assert "the parameters do not fit" in run["state"]["message"]
+
+
+def test_an_event_with_a_wrong_payload_is_noticed(house: House) -> None:
     event = as_event(LoraTrained(actor_id=AVA, lora="x"))
     event["payload"] = {"actor": AVA}                 # the fields are wrong: the flow says so
     assert httpx.post(f"{house.api}/events", json=[event], timeout=30).status_code == 204
