@@ -15,7 +15,7 @@ help:
 	@echo 'make fast      the quick tests alone'
 	@echo 'make soak      the long matrices'
 	@echo 'make lock      compile the hash-locked requirements anew'
-	@echo 'make clean     remove the virtual environment and all state'
+	@echo 'make clean     remove the virtual environment, ./.callsheet and its database'
 
 $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'callsheet needs Python 3.11, 3.12 or 3.13 with venv; set PYTHON=/path/to/python'; exit 1; }
@@ -55,5 +55,7 @@ lock: $(VENV)/dev.done
 	$(BIN)/uv pip compile -q pyproject.toml --extra build --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
 
-clean:
+clean:                      # as root the database lies elsewhere, and only callsheet knows where
+	@! $(BIN)/python -c 'import callsheet.doors.local.remove' 2>/dev/null || \
+		$(BIN)/python -m callsheet.doors.local.remove .callsheet
 	rm -rf $(VENV) .callsheet dist

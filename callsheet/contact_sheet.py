@@ -6,9 +6,10 @@ Plain HTML that opens from a folder or a bucket; no outside files. Built purely 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
+from urllib.parse import quote
 
 from callsheet.production import Production, Status
 
@@ -26,7 +27,7 @@ main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 
        margin-top: 1.5rem; align-items: start; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 12px; overflow: hidden; }
 article > div { padding: 1rem 1.1rem 1.2rem; }
-.film { display: block; width: 100%; aspect-ratio: 16 / 10; object-fit: contain; background: #000; }
+.film { display: block; width: 100%; max-height: 32rem; object-fit: contain; background: #000; }
 .head { display: flex; gap: .9rem; align-items: center; }
 .head img { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; }
 .badge { font-size: .78rem; font-weight: 600; padding: .1rem .55rem; border-radius: 99px; border: 1.5px solid; }
@@ -43,11 +44,17 @@ _PLAY = 'onmouseenter="this.play()" onfocus="this.play()" onmouseleave="this.pau
 """A take plays while one points at it. It starts shown in its middle: its first frame is the poster."""
 
 
-def page(title: str, productions: Sequence[Production], made_at: datetime, base: str) -> str:
-    """The whole page. Links below `base`, the delivery's URL, become relative to a page one folder down."""
+def page(
+    title: str, productions: Sequence[Production], made_at: datetime, base: str, captions: Mapping[str, str]
+) -> str:
+    """The whole page. Links below `base`, the delivery's URL, become relative to a page one folder down.
+
+    `captions` has WebVTT texts by URL: they lie inside the page, because a page opened from a folder may not load
+    its neighbours.
+    """
     counts = Counter(p.status for p in productions)
     summary = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-    cards = "\n".join(_card(p, base) for p in productions)
+    cards = "\n".join(_card(p, base, captions) for p in productions)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}: contact sheet</title><style>{_STYLE}</style></head>
@@ -58,29 +65,39 @@ def page(title: str, productions: Sequence[Production], made_at: datetime, base:
 """
 
 
-def _card(p: Production, base: str) -> str:
+def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
     if p.status is not Status.MADE:
         return f"""<article><div>{_head(p, base)}<p>{escape(p.error or p.status)}</p></div></article>"""
     cached = sum(row.cached for row in p.stages)
     captions = "".join(
         f'<a href="{_link(url, base)}">{escape(url.rpartition(".")[2])}</a>' for url in p.captions
     )
-    track = f'<track kind="captions" src="{_link(p.captions[-1], base)}" default>' if p.captions else ""
+    track = "".join(
+        f'<track kind="captions" label="captions" src="{_caption_source(url, base, texts)}">'
+        for url in p.captions
+        if url.endswith(".vtt")
+    )
+    size = p.format.partition("@")[0].replace("x", " / ")
+    by = ", ".join(dict.fromkeys(row.made_by for row in p.stages if row.stage in ("poster", "takes", "segments")))
     takes = "".join(
         f'<video src="{_link(url, base)}#t=2.5" muted loop playsinline preload="metadata" tabindex="0" {_PLAY}></video>'
         for url in p.takes.get(p.actor_id, ())
     )
     notes = "".join(f"<p class=waiting>{escape(warning)}</p>" for warning in p.warnings)
     return f"""<article>
-<video class="film" controls playsinline preload="metadata" poster="{_link(p.thumbnail, base)}"
- src="{_link(p.video, base)}">{track}</video>
+<video class="film" style="aspect-ratio: {size}" controls playsinline preload="metadata"
+ poster="{_link(p.thumbnail, base)}" src="{_link(p.video, base)}">{track}</video>
 <div>{_head(p, base)}
-<p class="soft">{p.duration:.2f} s &middot; {escape(p.format)} &middot; {cached} of {len(p.stages)} stages were made
- already</p>{notes}
+<p class="soft">{p.duration:.2f} s &middot; {escape(p.format)} &middot; pictures by {escape(by)} &middot;
+ {cached} of {len(p.stages)} stages were there already</p>{notes}
 <div class="takes">{takes}</div>
 <p class="links"><a href="{_link(p.video, base)}">video</a>
  <a href="{_link(p.posters[p.actor_id], base)}">poster</a>{captions}</p>
 {_stages(p)}</div></article>"""
+
+
+def _caption_source(url: str, base: str, texts: Mapping[str, str]) -> str:
+    return f"data:text/vtt;charset=utf-8,{quote(texts[url])}" if url in texts else _link(url, base)
 
 
 def _head(p: Production, base: str) -> str:

@@ -7,6 +7,7 @@
     │   ├── DialogueInvalid       dialogue.invalid       a tag or name in a dialogue fits nobody of the cast
     │   ├── SceneTooShort         scene.too_short        dialogue or transitions do not fit the scene
     │   ├── FileMissing           file.missing           a file that the order names is not there
+    │   ├── FileUnreadable        file.unreadable        a file that the order names may not or cannot be read
     │   ├── FileChanged           file.changed           a file changed while its order was running
     │   ├── RequestInvalid        request.invalid        a job envelope has a wrong or missing field
     │   ├── SettingMissing        setting.missing        a key, bucket or program is not configured
@@ -70,7 +71,8 @@ class CallsheetError(Exception):
     @property
     def fix(self) -> str:
         """What to do about it."""
-        return _fill(self.facts.get("remedy") or self.remedy, self.facts)
+        given = self.facts.get("remedy")             # words of the moment, not a template
+        return str(given) if given else _fill(self.remedy, self.facts)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.fix}"
@@ -79,7 +81,7 @@ class CallsheetError(Exception):
         return (_rebuild, (type(self), self.facts))
 
 
-def as_ours(error: Exception) -> CallsheetError:
+def as_ours(error: BaseException) -> CallsheetError:
     """The error as one of the tree: itself, or, when it is a mistake of ours, its type and words on one line."""
     return error if isinstance(error, CallsheetError) else CallsheetError(detail=f"{type(error).__name__}: {error}")
 
@@ -158,6 +160,12 @@ class FileMissing(InputError):
     code = "file.missing"
     summary = "{path} is not there ({what})"
     remedy = "check the path; it is read relative to the file that names it"
+
+
+class FileUnreadable(InputError):
+    code = "file.unreadable"
+    summary = "{path} cannot be read ({detail})"
+    remedy = "check its permissions"
 
 
 class FileChanged(InputError):

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from callsheet.errors import RequestInvalid
 from callsheet.models import Family
 from callsheet.units import Frozen, Sha256, Slug
+from callsheet.words import told
 
 LORA_TRAINED = "lora.training.completed"
 RESOURCE_PREFIX = "lora.actor."
@@ -41,9 +42,10 @@ class LoraTrained(Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "payload"
+            detail, remedy = told(first, cls.model_fields)
             raise RequestInvalid(
                 field=f"payload.{field}",
-                detail=first["msg"],
+                detail=f"{detail}: {remedy}",
                 remedy="see docs/after-training.md for the fields of the event",
             ) from None
 

@@ -6,7 +6,9 @@ and other systems read. Every id is checked before it becomes a part of a key.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 import uuid
 from datetime import UTC, datetime
 from typing import Literal
@@ -86,6 +88,18 @@ def take(persona_id: str, number: int) -> str:
     if number < 0:
         raise RequestInvalid(field="take", detail=f"{number} is no number of a take", remedy="count from 0")
     return f"personas/{slug(persona_id, 'persona_id')}/takes/take_{number}.mp4"
+
+
+def contact_sheet(name: str, part: bool = False) -> str:
+    """Key of a batch's page; `name` is its manifest's, whatever that may be. A batch of chosen actors is a `part`.
+
+    A name that is no id becomes one, with a digest so that names that look alike do not meet.
+    """
+    whole = unicodedata.normalize("NFKD", name)
+    word = re.sub(r"[^a-z0-9_]+", "-", whole.encode("ascii", "ignore").decode().lower()).strip("-_")[:40]
+    mark = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    safe = name if SLUG.fullmatch(name) else f"{word or 'batch'}-{mark}"
+    return f"contact_sheets/{safe}{'-only' * part}.html"
 
 
 def _job(job_id: str, name: str) -> str:

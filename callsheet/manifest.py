@@ -6,18 +6,21 @@ manifest_columns.py, files by manifest_table.py, orders made by orders.py; manif
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from callsheet.errors import ManifestInvalid, Problem
+from callsheet.errors import InputError, ManifestInvalid, Problem
 from callsheet.manifest_columns import COLUMNS, Mistake, position, read_cells
 from callsheet.manifest_table import Table, read_table
 from callsheet.manifest_write import check_writable, results_csv, write_back, write_results
 from callsheet.models import Actor, Order
 from callsheet.orders import MAX_CAST, ActorWords, Disk, Reader
 from callsheet.words import meant
+
+SHOWN = 20
+"""Ids that a message lists."""
 
 __all__ = ["Manifest", "Row", "check_writable", "read_manifest", "results_csv", "write_back", "write_results"]
 
@@ -55,13 +58,26 @@ class Manifest:
         """The row of an actor, None when it is not in the manifest."""
         return next((row for row in self.rows if row.actor_id == actor_id), None)
 
+    def taken(self, only: Sequence[str]) -> tuple[Row, ...]:
+        """The rows of these actors, in the file's order; all of them when `only` is empty.
+
+        Raises InputError for an id without a row.
+        """
+        ids = [row.actor_id for row in self.rows]
+        unknown = sorted(set(only) - set(ids))
+        if unknown:
+            more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+            raise InputError(detail=f"{self.path} has no actor {', '.join(unknown)}",
+                             remedy=f"choose of {', '.join(ids[:SHOWN])}{more}")
+        return tuple(row for row in self.rows if not only or row.actor_id in only)
+
 
 def read_manifest(path: Path, trained: Mapping[str, str] | None = None) -> Manifest:
     """Read and check a whole manifest.
 
     `trained` tells of actors whose training has just finished, id -> LoRA file (empty: the row's own): for them
-    this beats the row's status and LoRA. Raises FileMissing, or ManifestInvalid with every problem of the file
-    and of the scripts it names, in the file's order.
+    this beats the row's status and LoRA. Raises FileMissing, FileUnreadable, or ManifestInvalid with every problem of
+    the file and of the scripts it names, in the file's order.
     """
     table = read_table(path)
     if "id" not in table.frame.columns:

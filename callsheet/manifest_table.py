@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callsheet.errors import FileMissing, Problem
+from callsheet.errors import Problem
 from callsheet.manifest_columns import Mistake, headings
-from callsheet.textdata import read_text, read_tree, refusal
+from callsheet.textdata import read_text, read_tree, refusal, require
 
 if TYPE_CHECKING:
     import pandas
@@ -37,9 +37,8 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a manifest. Raises FileMissing, or ManifestInvalid when the file as a whole cannot be read."""
-    if not path.is_file():
-        raise FileMissing(path=str(path), what="manifest")
+    """Read a manifest. Raises FileMissing, FileUnreadable, or ManifestInvalid when the file as a whole is wrong."""
+    require(path, "manifest")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(READERS)

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -188,27 +188,65 @@ WRITERS: Mapping[str, Callable[[Path, dict[str, str]], bytes]] = {
 }
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a manifest beside which no results can be written, before anything is spent. Raises InputError."""
-    if not os.access(path.resolve().parent, os.W_OK):
+def check_writable(path: Path, only: Sequence[str] = ()) -> None:
+    """Refuse a manifest beside which no results can be written, before anything is spent. Raises InputError.
+
+    With `only`, the results that are there already must be such that the other actors' can be kept.
+    """
+    beside = _beside(path)
+    if not os.access(beside.parent, os.W_OK):
         raise InputError(detail=f"no results can be written beside {path}",
                          remedy="copy the manifest into a folder that you may write to")
+    if beside.is_dir():
+        raise InputError(detail=f"{beside} is a folder, and results go there", remedy="move it away")
+    if beside.exists() and not os.access(beside, os.W_OK):
+        raise InputError(detail=f"{beside} may not be written", remedy="check its permissions, or move it away")
+    if only:
+        _results_there(beside)
 
 
-def write_results(path: Path, productions: Iterable[Production]) -> Path:
-    """Write the results manifest of a batch beside its manifest, as `<name>.results.csv`, and return its path."""
-    beside = path.with_name(f"{path.stem}.results.csv")
-    publish(beside, results_csv(productions).encode())
+def write_results(path: Path, productions: Iterable[Production], only: Sequence[str] = ()) -> Path:
+    """Write the results manifest of a batch beside its manifest, as `<name>.results.csv`, and return its path.
+
+    With `only`, for a batch of some actors, the others' results of runs before are kept. Raises InputError.
+    """
+    beside = _beside(path)
+    rows = {made.actor_id: [_safe(cell) for cell in _result(made)] for made in productions}
+    with _alone(beside.parent):
+        before = _results_there(beside) if only else {}
+        publish(beside, _as_csv((before | rows).values()).encode())
     return beside
 
 
 def results_csv(productions: Iterable[Production]) -> str:
     """One line a production. No cell can be taken for a formula by a spreadsheet."""
+    return _as_csv([_safe(cell) for cell in _result(made)] for made in productions)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.results.csv")
+
+
+def _results_there(beside: Path) -> dict[str, list[str]]:
+    """The cells of each result that was written before, by actor id; nothing where there is no file."""
+    if not beside.is_file():
+        return {}
+    try:
+        with beside.open(newline="", encoding="utf-8") as file:
+            heading, *rows = csv.reader(file, strict=True)
+    except (OSError, ValueError, csv.Error):
+        heading, rows = [], []
+    if tuple(heading) != RESULT_COLUMNS or any(len(row) != len(heading) for row in rows):
+        raise InputError(detail=f"{beside} is no results manifest, so the results of other actors cannot be kept in it",
+                         remedy="move it away")
+    return {row[0]: row for row in rows}
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(RESULT_COLUMNS)
-    for made in productions:
-        writer.writerow([_safe(cell) for cell in _result(made)])
+    writer.writerows(rows)
     return out.getvalue()
 
 

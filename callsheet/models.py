@@ -83,8 +83,8 @@ class Transition(Frozen):
     """How a scene becomes the next one."""
 
     kind: TransitionKind = TransitionKind.CROSSFADE
-    seconds: float = Field(0.5, ge=0, le=10, allow_inf_nan=False)
-    """Rounded to whole frames of the delivery; a cut has none."""
+    seconds: float = Field(0.5, ge=0, le=4, allow_inf_nan=False)
+    """Rounded to whole frames of the delivery; a cut has none. Fits into one segment of 5 s."""
 
 
 class Line(Frozen):

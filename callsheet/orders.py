@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from callsheet.dialogue import parse_dialogue
-from callsheet.errors import DialogueInvalid, FileMissing, ManifestInvalid, Problem
+from callsheet.errors import DialogueInvalid, FileMissing, FileUnreadable, ManifestInvalid, Problem, SceneTooShort
 from callsheet.manifest_columns import POSTER_WORDS, Mistake, read_cells
 from callsheet.models import (
     Actor,
@@ -34,11 +34,14 @@ from callsheet.models import (
 )
 from callsheet.presets import Quality, TransitionKind
 from callsheet.script import Script, absolute, load_script
+from callsheet.timeline import timeline
 from callsheet.units import Frozen
 from callsheet.words import EffectEntry, advice, told
 
 MAX_CAST = 8
 Value = TypeVar("Value", bound=Frozen)
+_PLENTY_FRAMES = 4
+"""A scene this much longer than any transition holds two of them, however they are rounded to frames."""
 _SCENE_WORDS = ("emotion", "angle", "intensity", "language", "transition", "transition_seconds")
 
 
@@ -49,6 +52,7 @@ class Disk:
     scripts: dict[str, Script | ManifestInvalid] = field(default_factory=dict)
     files: dict[str, bool] = field(default_factory=dict)
     values: dict[Any, Any] = field(default_factory=dict)
+    layouts: dict[Any, SceneTooShort | None] = field(default_factory=dict)
 
     def once(self, model: type[Value], **given: Any) -> Value:
         """A frozen value; rows that say the same share it."""
@@ -64,8 +68,24 @@ class Disk:
             self.files[path] = os.path.isfile(path)              # noqa: PTH113 - ten thousand times, no Path object
         return self.files[path]
 
+    def misfit(self, order: Order) -> SceneTooShort | None:
+        """Why the transitions do not fit the scenes as they are written, None when they do."""
+        fps = order.delivered.fps
+        longest = max((scene.transition.seconds for scene in order.scenes[:-1]), default=0.0)
+        if min(scene.seconds for scene in order.scenes) >= longest + _PLENTY_FRAMES / fps:
+            return None
+        times = ((scene.seconds, scene.transition.kind, scene.transition.seconds) for scene in order.scenes)
+        key = (fps, *times)
+        if key not in self.layouts:
+            self.layouts[key] = None
+            try:
+                timeline(order, [()] * len(order.scenes))        # nothing is spoken yet: speech only makes scenes grow
+            except SceneTooShort as error:
+                self.layouts[key] = error
+        return self.layouts[key]
+
     def script(self, path: str) -> Script:
-        """Raises FileMissing; ManifestInvalid, the same one each time."""
+        """Raises FileMissing, FileUnreadable; ManifestInvalid, the same one each time."""
         if path not in self.scripts:
             try:
                 self.scripts[path] = load_script(Path(path))
@@ -151,7 +171,7 @@ class Reader:
         once = self.disk.once
         given = {name: words[name] for name in ("quality", "fit", "seed", "job_id") if name in words}
         try:
-            return Order(
+            order = Order(
                 title=words.get("title") or (script.title if script else "") or cast[0].display_name,
                 cast=tuple(cast),
                 scenes=scenes,
@@ -166,6 +186,17 @@ class Reader:
             for details in error.errors(include_url=False):
                 self.tell(str(details["loc"][0]) if details["loc"] else "script", *told(details))
             return None
+        return order if self._fits(order) else None
+
+    def _fits(self, order: Order) -> bool:
+        error = self.disk.misfit(order) if len(order.scenes) > 1 else None
+        if error is None:
+            return True
+        at = int(error.facts["scene"]) - 1
+        around = {scene.transition.seconds for scene in order.scenes[max(0, at - 1) : at + 1]}
+        column = "transition_seconds" if self.values.get("transition_seconds") in around else "script"
+        self.tell(column, f"does not fit: {error.what}", error.fix, self.values.get(column, ""))
+        return False
 
     def _scenes(self, cast: Sequence[Actor]) -> tuple[Script | None, tuple[Scene, ...]]:
         words = self.values
@@ -191,6 +222,8 @@ class Reader:
             return script, script.play(cast, defaults)
         except FileMissing:
             self.tell("script", "is not there", "check the path; it is read relative to the manifest", named)
+        except FileUnreadable as error:
+            self.tell("script", f"cannot be read ({error.facts['detail']})", error.fix, named)
         except ManifestInvalid as error:
             self.problems += error.problems
         return None, ()

@@ -49,13 +49,14 @@ def lines(order: Order, choices: Choices) -> tuple[tuple[SpeechRecipe, ...], ...
 def film(order: Order, choices: Choices, spoken: Mapping[str, float]) -> Film:
     """Plan an admitted order. `spoken` has the seconds of each line that is made, by recipe fingerprint.
 
+    While some are not made, scenes grow with the estimates: only what is known to be too long is refused.
     Raises SceneTooShort.
     """
     said = lines(order, choices)
     seconds = [[spoken.get(line.fingerprint, _estimated(line)) for line in scene] for scene in said]
-    return _Planner(order, choices, said, timeline(order, seconds)).film(
-        exact=all(line.fingerprint in spoken for scene in said for line in scene)
-    )
+    exact = all(line.fingerprint in spoken for scene in said for line in scene)
+    laid = order if exact else order.model_copy(update={"fit": "grow"})
+    return _Planner(order, choices, said, timeline(laid, seconds)).film(exact)
 
 
 def sources(order: Order) -> tuple[IntakeRecipe, ...]:
@@ -294,8 +295,11 @@ class _Planner:
             DeliveredFile(source=recipe.ref(), key=keys.poster(actor.id, actor.user_id, recipe.fingerprint))
             for actor, recipe in zip(self.order.cast, posters, strict=bool(posters))
         ]
+        lead = self.order.cast[0].id                  # a guest's takes are delivered with the guest's own film
         files += [
-            DeliveredFile(source=recipe.ref(), key=keys.take(actor_id, n)) for (actor_id, n), recipe in takes.items()
+            DeliveredFile(source=recipe.ref(), key=keys.take(who, n))
+            for (who, n), recipe in takes.items()
+            if who == lead
         ]
         return UploadRecipe(label=self.order.title, destination=self.choices.destination, files=tuple(files))
 

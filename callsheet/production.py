@@ -18,7 +18,7 @@ class StageRow(Frozen):
     fingerprint: Sha256
     cached: bool
     seconds: float
-    """Wall time this run spent on it; 0 when it was made already."""
+    """Wall time of making it, in this run or an earlier one."""
     made_by: str
     """The engine or program that really made it."""
 
@@ -47,7 +47,7 @@ class Production(Frozen):
     posters: dict[str, str] = Field(default_factory=dict)
     """Actor id -> URL."""
     takes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Actor id -> URLs, in the order they were asked for."""
+    """Of the film's own actor: actor id -> URLs, in the order they were asked for. Guests' are with their films."""
     captions: tuple[str, ...] = ()
     stages: tuple[StageRow, ...] = ()
     warnings: tuple[str, ...] = ()

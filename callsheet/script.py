@@ -104,7 +104,10 @@ class Script:
 
 
 def load_script(path: Path) -> Script:
-    """Read and check a script. Raises FileMissing, or ManifestInvalid with each problem at its field's path."""
+    """Read and check a script.
+
+    Raises FileMissing, FileUnreadable, or ManifestInvalid with each problem at its field's path.
+    """
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise refusal(path, "the file", "is no script format", "write scripts as .yaml or .json", path.suffix)
     return script_from(read_tree(path, "script"), str(path), path.parent)
@@ -213,7 +216,7 @@ class _Reading:
 
     def _there(self, path: str, where: FieldPath) -> str:
         full = absolute(path, self.folder)
-        if not Path(full).is_file():
+        if not os.path.isfile(full):                                 # noqa: PTH113 - Path raises for names too long
             self.tell(where, path, "is not there", "check the path; it is read relative to the script")
         return full
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from callsheet.errors import FileMissing, ManifestInvalid, Problem
+from callsheet.errors import FileMissing, FileUnreadable, ManifestInvalid, Problem
 
 Tree = dict[str, Any] | list[Any] | str
 
@@ -34,20 +36,39 @@ class _Refused(ValueError):
         self.where, self.message, self.remedy, self.value = where, message, remedy, value
 
 
-def read_text(path: Path, kind: str) -> str:
-    """The file's text without a byte order mark. Raises FileMissing, ManifestInvalid."""
-    if not path.is_file():
-        raise FileMissing(path=str(path), what=kind)
-    if path.stat().st_size > MAX_BYTES:
-        raise refusal(path, "the file", f"is over {MAX_BYTES >> 20} MB", "split it")
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Around reading a file: what the system says against it becomes FileUnreadable."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        yield
+    except OSError as error:
+        raise FileUnreadable(path=str(path), detail=error.strerror or type(error).__name__) from error
+
+
+def require(path: Path, kind: str) -> None:
+    """Raises FileMissing unless a regular file is there, FileUnreadable unless its bytes can be had."""
+    with readable(path):
+        if not path.is_file():
+            raise FileMissing(path=str(path), what=kind)
+        with path.open("rb") as file:
+            file.read(1)
+
+
+def read_text(path: Path, kind: str) -> str:
+    """The file's text without a byte order mark. Raises FileMissing, FileUnreadable, ManifestInvalid."""
+    require(path, kind)
+    with readable(path):
+        if path.stat().st_size > MAX_BYTES:
+            raise refusal(path, "the file", f"is over {MAX_BYTES >> 20} MB", "split it")
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refusal(path, f"byte {error.start + 1}", "is not UTF-8", "save the file as UTF-8") from None
 
 
 def read_tree(path: Path, kind: str) -> Tree:
-    """The tree in a .json, .yaml or .yml file. Raises FileMissing, ManifestInvalid with the line."""
+    """The tree in a .json, .yaml or .yml file. Raises FileMissing, FileUnreadable, ManifestInvalid with the line."""
     text = read_text(path, kind)
     try:
         return json_tree(text) if path.suffix.lower() == ".json" else yaml_tree(text)

@@ -172,8 +172,9 @@ def _scene(
         raise SceneTooShort(
             scene=index + 1,
             seconds=round(float(frames / fps), 3),
-            needed=round(float((head + tail + 1) / fps), 3),
+            needed=round(float((head - head // 2 + tail // 2 + 1) / fps), 3),     # the neighbours lend the other halves
             reason="transitions",
+            remedy="make the scene longer or the transition shorter",
         ) from None
     segments, at = [], 0
     for n, length in enumerate(lengths):

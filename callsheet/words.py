@@ -177,7 +177,7 @@ def told(details: Mapping[str, Any], known: Iterable[str] = ()) -> tuple[str, st
     remedy = EXPECTED.get(kind, "correct it")
     if kind in ("greater_than_equal", "less_than_equal"):
         low = kind.startswith("greater")
-        limit = f"{context['ge' if low else 'le']:g}"
+        limit = f"{context['ge' if low else 'le']:.12g}"
         return f"is {'under' if low else 'over'} {limit}", f"use at {'least' if low else 'most'} {limit}"
     if kind in ("enum", "literal_error"):
         words = re.findall(r"'([^']*)'", str(context["expected"]))

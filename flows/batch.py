@@ -18,14 +18,15 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from callsheet.errors import CallsheetError, as_ours
+from callsheet.errors import CallsheetError, Cancelled, as_ours
 from callsheet.film import Film
 from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu, Order
 from callsheet.production import Production, Status
 from callsheet.recipe import Stage
+from flows.pool import at_the_pool, insist
 from flows.produce import produce
-from flows.shoot import at_the_pool, insist, prepared, shoot, unmade
+from flows.shoot import prepared, shoot, unmade
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
@@ -60,16 +61,16 @@ def batch(
         only: Actor ids to take; empty takes all.
     """
     started = datetime.now(UTC)
-    check_writable(Path(manifest))
-    rows = [row for row in read_manifest(Path(manifest)).rows if not only or row.actor_id in only]
+    check_writable(Path(manifest), only or ())
+    rows = read_manifest(Path(manifest)).taken(only or ())
     with running(Path(manifest).stem, refresh or (), started, gpu):
         orders = {row.actor_id: row.order for row in rows if row.order is not None}
         failed = _shoot_first(orders)
         made = _produce_each([order for who, order in orders.items() if who not in failed], gpu, refresh, started)
         made += [_ended(orders[who], started, error) for who, error in failed.items()]
         productions = sorted(made + _waiting(rows), key=lambda p: _place(rows, p.actor_id))
-        sheet = contact_sheet(Path(manifest).stem, productions)
-        joined(Path(manifest), productions, write_back)
+        joined(Path(manifest), productions, write_back, only or ())
+        sheet = contact_sheet(Path(manifest).stem, productions, only or ())
         batch_pages(Path(manifest).stem, productions, sheet)
     return productions
 
@@ -126,9 +127,12 @@ def _produce_each(
             get_run_logger().error("%s: %s", order.title, error)
             return _ended(order, started, error)
 
-    with ThreadPoolExecutor(FILMS_AT_A_TIME, thread_name_prefix="produce") as threads:
+    threads = ThreadPoolExecutor(FILMS_AT_A_TIME, thread_name_prefix="produce")
+    try:
         runs = [threads.submit(contextvars.copy_context().run, one, order) for order in orders]
         return [run.result() for run in runs]
+    finally:
+        threads.shutdown(cancel_futures=True)         # after Ctrl-C, films that wait do not begin
 
 
 def _ended(order: Order, started: datetime, error: Exception) -> Production:
@@ -136,7 +140,7 @@ def _ended(order: Order, started: datetime, error: Exception) -> Production:
     return Production(
         title=order.title,
         actor_id=order.cast[0].id,
-        status=Status.FAILED,
+        status=Status.CANCELLED if isinstance(error, Cancelled) else Status.FAILED,
         seconds=round((datetime.now(UTC) - started).total_seconds(), 2),
         format=order.delivered.label,
         error=str(ours),

@@ -12,24 +12,27 @@ from typing import Literal
 
 from prefect import flow
 
+from callsheet.manifest import read_manifest
 from callsheet.models import CaptionMode, Gpu
 from callsheet.orders import order_for
 from callsheet.presets import Quality
 from callsheet.production import Production
+from callsheet.units import Slug
 from flows.produce import produce
+from tasks.show import production_pages
 
 Emotion = Literal["neutral", "happy", "intense", "sad", "surprised"]
 Angle = Literal["front", "three_quarter", "closeup"]
 Orientation = Literal["landscape", "portrait", "square"]
 
 
-@flow(name="order-form", flow_run_name="{actor}: {prompt}")
+@flow(name="order-form", flow_run_name="{id}: {prompt}")
 def order_form(
-    actor: str,
-    lora: str,
+    id: Slug,
     prompt: str = "waves at the camera and smiles",
     dialogue: str = "",
     seconds: float = 5.0,
+    lora: str = "",
     name: str = "",
     description: str = "",
     emotion: Emotion = "neutral",
@@ -41,17 +44,19 @@ def order_form(
     music_volume: float = 0.15,
     seed: int = 0,
     gpu: Gpu = Gpu.AUTO,
+    manifest: str = "",
 ) -> Production:
     """Make a film of one actor.
 
     Args:
-        actor: Id of the actor: lower-case letters, digits, `-` and `_`, such as `0001_european_20_female`.
-        lora: The trained LoRA: a path on the worker's machine or `s3://bucket/key`. `.safetensors` may be left out.
+        id: The actor: lower-case letters, digits, `-` and `_`, such as `0001_european_20_female`.
         prompt: What is seen.
         dialogue: What is said. Plain text is spoken by the actor; empty makes a silent scene.
         seconds: Length of the film. It grows when the dialogue needs longer.
-        name: How the actor is called in pictures and captions; empty uses the id.
-        description: What the actor looks like, for the poster.
+        lora: The trained LoRA: a path on the worker's machine or `s3://bucket/key`; `.safetensors` may be left out.
+            Empty takes the manifest's.
+        name: How the actor is called in pictures and captions. Empty takes the manifest's, else the id.
+        description: What the actor looks like, for the poster. Empty takes the manifest's.
         emotion: Mood of the scene.
         angle: Where the camera stands.
         quality: Draft is quickest; cinematic is 4K and slow.
@@ -61,13 +66,26 @@ def order_form(
         music_volume: Level of the music while nobody speaks, 0 to 4.
         seed: The same seed makes the same film.
         gpu: Where pictures are made: `pool` is the GPU work pool, `here` is this worker.
+        manifest: Where actors are looked up.
     """
     words = {
-        "id": actor, "lora": lora, "prompt": prompt, "dialogue": dialogue, "seconds": str(seconds), "name": name,
+        "id": id, "lora": lora, "prompt": prompt, "dialogue": dialogue, "seconds": str(seconds), "name": name,
         "description": description, "emotion": emotion, "angle": angle, "quality": quality,
         "orientation": orientation, "captions": captions, "music": music,
         "music_volume": str(music_volume) if music else "", "seed": str(seed),
-        "title": f"{name or actor}: {prompt}"[:200],
     }
-    order = order_for({key: word for key, word in words.items() if word}, Path.cwd())
-    return produce(order, gpu)
+    known = _known(id, manifest)
+    words |= {key: word for key, word in known.items() if not words.get(key)}
+    words["title"] = f"{words['name'] or id}: {prompt}"[:200]
+    production = produce(order_for({key: word for key, word in words.items() if word}, Path.cwd()), gpu)
+    production_pages(production)                      # on the form's own run, where the person looks
+    return production
+
+
+def _known(actor_id: str, manifest: str) -> dict[str, str]:
+    """What a manifest says of an actor whose LoRA is there; nothing for a stranger."""
+    row = read_manifest(Path(manifest)).row(actor_id) if manifest else None
+    if row is None or row.order is None:
+        return {}
+    actor = row.order.cast[0]
+    return {"lora": actor.lora.path, "name": actor.name, "description": actor.description}

@@ -7,21 +7,17 @@ A produce run calls `filmed`: it makes the half here, or has the `gpu` pool make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
 
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
 
 from callsheet import persona, plan
-from callsheet.errors import CallsheetError, EngineError, EngineUnable, as_ours
+from callsheet.errors import CallsheetError, as_ours
 from callsheet.film import Film
 from callsheet.models import Gpu, Order
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.sources import admit
+from flows.pool import at_the_pool, insist
 from tasks.intake import intake
 from tasks.lipsync import lipsync
 from tasks.poster import poster
@@ -97,37 +93,3 @@ def unmade(film: Film) -> list[Recipe]:
         for recipe in film.recipes()
         if recipe.stage.needs_gpu and run.records.current(recipe, run.since(recipe.stage)) is None
     ]
-
-
-def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: datetime) -> None:
-    """Have the `shoot/gpu` deployment make the half of these orders, and wait for it."""
-    parameters = {
-        "orders": [order.model_dump(mode="json") for order in orders],
-        "refresh": sorted(refresh),
-        "started": started.isoformat(),
-    }
-    try:
-        flow_run = cast(FlowRun, run_deployment("shoot/gpu", parameters=parameters, poll_interval=1))
-    except ObjectNotFound as error:
-        raise EngineUnable(
-            engine="the gpu pool", what="the shoot", detail="this Prefect server has no deployment shoot/gpu",
-            remedy="start `callsheet up` first, or run with --gpu here",
-        ) from error
-    state = flow_run.state
-    if state is None or not state.is_completed():
-        word = f"{state.name}: {state.message}" if state else "no state"
-        raise EngineError(engine="the gpu pool", what="the shoot", detail=f"run {flow_run.name} ended {word}")
-
-
-def insist(missing: Sequence[Recipe]) -> None:
-    """Raise for the first recipe that the pool did not make, with the reason that its log gives."""
-    if not missing:
-        return
-    recipe = missing[0]
-    failure = current().records.failure(recipe)
-    raise EngineError(
-        engine="the gpu pool",
-        what=f"{recipe.stage} {recipe.label}",
-        detail=failure.message if failure else "the pool ended without it",
-        remedy=failure.remedy if failure else "see the log of the shoot run",
-    )

@@ -16,7 +16,7 @@ def account(film: Film) -> Production:
     """The production of a film whose recipes are all made."""
     run = current()
     found = [(recipe, _record(run, recipe)) for recipe in film.recipes()]
-    urls: dict[str, str] = found[-1][1].facts["urls"]
+    urls = run.urls(found[-1][1])
     order = film.order
     return Production(
         title=order.title,
@@ -32,9 +32,7 @@ def account(film: Film) -> Production:
             actor.id: urls[keys.poster(actor.id, actor.user_id, recipe.fingerprint)]
             for actor, recipe in zip(order.cast, film.posters, strict=bool(film.posters))
         },
-        takes={
-            actor.id: tuple(urls[keys.take(actor.id, n)] for n in range(len(order.takes))) for actor in order.cast
-        },
+        takes={order.cast[0].id: tuple(urls[keys.take(order.cast[0].id, n)] for n in range(len(order.takes)))},
         captions=tuple(urls[keys.captions(film.job_id, kind)] for kind in ("srt", "vtt") if film.mix.cues),
         stages=tuple(_row(run, recipe, record) for recipe, record in found),
         warnings=tuple(dict.fromkeys(warning for _, record in found for warning in record.warnings)),
@@ -49,12 +47,11 @@ def _record(run: Run, recipe: Recipe) -> Record:
 
 
 def _row(run: Run, recipe: Recipe, record: Record) -> StageRow:
-    cached = record.made_at < run.started
     return StageRow(
         stage=recipe.stage,
         label=recipe.label,
         fingerprint=recipe.fingerprint,
-        cached=cached,
-        seconds=0.0 if cached else record.seconds,
+        cached=record.made_at < run.started,
+        seconds=record.seconds,
         made_by=record.made_by,
     )

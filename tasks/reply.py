@@ -51,7 +51,7 @@ class Answering:
 
     def reply(self, answer: Answer, uploaded: Record) -> Reply:
         """Success, with the URLs under which `uploaded` delivered."""
-        urls: dict[str, str] = uploaded.facts["urls"]
+        urls = self.run.urls(uploaded)
         reply = Reply(
             success=True,
             output=answer.output(urls),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callsheet.engines.choose import choose as choose_clips
+from callsheet.errors import Cancelled
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.models import Actor, Gpu, Order
 from callsheet.orders import MAX_CAST
@@ -49,6 +51,10 @@ class Run:
     gpu: Gpu
     title: str = ""
 
+    def urls(self, uploaded: Record) -> dict[str, str]:
+        """Where an upload's files are found now: planned key -> URL. The public address may have changed since."""
+        return {planned: self.delivery.url_of(key) for planned, key in uploaded.facts["keys"].items()}
+
     def since(self, stage: Stage) -> datetime | None:
         """The oldest record of a stage that this run accepts; None accepts all."""
         return self.started if stage in self.refresh else None
@@ -76,6 +82,16 @@ def _places(order: Order) -> list[tuple[Actor, int]]:
             place = (place + 1) % MAX_CAST
         taken[place] = actor
     return [(actor, place) for place, actor in taken.items()]
+
+
+STOP = threading.Event()
+"""Set when this process is asked to stop: tasks that have not begun do not begin."""
+
+
+def check_stopped(what: str) -> None:
+    """Raises Cancelled once somebody asked this process to stop."""
+    if STOP.is_set():
+        raise Cancelled(what=what)
 
 
 _RUN: ContextVar[Run] = ContextVar("callsheet_run")

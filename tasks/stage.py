@@ -25,10 +25,13 @@ from callsheet.store.base import Outcome, Room
 from callsheet.store.make import make
 from callsheet.store.records import Record
 from tasks.policy import WORKERS, Policy, worth_retrying
-from tasks.run import Seen, current, tell
+from tasks.run import Seen, check_stopped, current, tell
 
 SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(Any, ThreadPoolTaskRunner)(max_workers=WORKERS)
 """How flows run the recipes of a stage."""
+
+_SLOT_S = 60.0
+"""A slot whose holder is gone comes back after so long; Prefect renews it while the work goes on."""
 
 R = TypeVar("R", bound=Recipe)
 Work = Callable[[R, Room], Outcome]
@@ -80,7 +83,13 @@ class StageTask(Generic[R]):
 
     def _run(self, recipe: R) -> Any:
         run = current()
-        record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage))
+        what = f"{self.name} {recipe.label}"
+
+        def progress(share: float, word: str) -> None:
+            check_stopped(what)
+
+        progress(0, "")
+        record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage), progress)
         tell(Seen(run.title, recipe, record, cached))
         if cached:
             return Completed(name="Cached", message=f"made {record.made_at:%Y-%m-%d %H:%M} UTC", data=record)
@@ -91,7 +100,9 @@ class StageTask(Generic[R]):
 
     def _limited(self, recipe: R) -> Callable[[Room], Outcome]:
         def work(room: Room) -> Outcome:
-            with concurrency(self.policy.limit, strict=True, raise_on_lease_renewal_failure=False):
+            with concurrency(
+                self.policy.limit, strict=True, lease_duration=_SLOT_S, raise_on_lease_renewal_failure=False
+            ):
                 return self.work(recipe, room)
 
         return work

@@ -10,6 +10,7 @@ import pytest
 
 from callsheet import keys
 from callsheet.errors import RequestInvalid
+from callsheet.store.checks import checked_key
 
 ACTOR, PRINT = "0001_european_20_female", "ab" * 32
 UUID5 = r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -68,3 +69,22 @@ def test_no_unsafe_id_becomes_part_of_a_key(make: Callable[[str], str], bad: str
     with pytest.raises(RequestInvalid) as refused:
         make(bad)
     assert "lower-case letters" in str(refused.value)
+
+
+@pytest.mark.parametrize(("stem", "word"), [
+    (".hidden", "hidden"), ("naïve list", "naive-list"), ("Actors", "actors"), ("кино", "batch"), ("a/../b", "a-b"),
+    ("..", "batch"), ("a" * 300, "a" * 40), ("-x", "x"), ("nul\x00", "nul"),
+])
+def test_a_contact_sheet_of_any_manifest_has_a_key_that_stores_take(stem: str, word: str) -> None:
+    key = keys.contact_sheet(stem)
+    assert re.fullmatch(rf"contact_sheets/{word}-[0-9a-f]{{8}}\.html", key), key
+    assert checked_key(key) == key
+
+
+def test_a_contact_sheet_of_a_plain_name_keeps_it_and_a_choice_of_rows_has_one_of_its_own() -> None:
+    assert keys.contact_sheet("actors") == "contact_sheets/actors.html"
+    assert keys.contact_sheet("actors", part=True) == "contact_sheets/actors-only.html"
+
+
+def test_names_that_look_alike_have_different_contact_sheets() -> None:
+    assert len({keys.contact_sheet(stem) for stem in ("a b", "a-b", "A b", "a  b", "ä b")}) == 5

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.errors import FileMissing, ManifestInvalid
+from callsheet.errors import FileMissing, FileUnreadable, InputError, ManifestInvalid
 from callsheet.manifest import read_manifest
 from callsheet.models import CaptionMode, Family, Format, Transition
 from callsheet.orders import order_for
@@ -301,3 +301,59 @@ def test_a_forms_mistakes_name_its_fields(tmp_path: Path) -> None:
     assert [(problem.where, problem.remedy) for problem in refused.value.problems] == [
         ("field quality", "did you mean high?"), ("field id", "write the actor's id"),
         ("field with", "give the other actors themselves")]
+
+
+LONG = "scenes: [{prompt: a, seconds: 1, transition: {kind: wipe%s}}, {prompt: b, seconds: 1}, {prompt: c}]"
+
+
+def test_transitions_that_do_not_fit_their_scenes_are_a_mistake_of_the_row(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(LONG % ", seconds: 3")
+    (tmp_path / "bare.yaml").write_text(LONG % "")
+    rows = [{**film("ava", script="own.yaml"), "prompt": ""},
+            {**film("leo", script="bare.yaml", transition_seconds="3.5"), "prompt": ""},
+            {**film("kai", script="bare.yaml"), "prompt": ""}]
+    remedy = "make the scene longer or the transition shorter"
+    assert told(write(tmp_path, rows)) == [
+        f"row 2, column script | own.yaml | does not fit: scene 1 lasts 1.0 s but needs 1.533 s for its transitions"
+        f" | {remedy}",
+        f"row 3, column transition_seconds | 3.5 | does not fit: scene 1 lasts 1.0 s but needs 1.767 s for its "
+        f"transitions | {remedy}"]
+
+
+def test_a_row_that_waits_is_told_of_its_transitions_too(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(LONG % ", seconds: 3")
+    row = {"id": "ava", "script": "own.yaml", "status": "training"}
+    assert len(told(write(tmp_path, [row]))) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"actors{suffix}"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(FileUnreadable, match=rf"actors{suffix} cannot be read \(.+\): check its permissions"):
+        read_manifest(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that not even root can read")
+def test_a_script_that_cannot_be_read_is_a_mistake_of_the_row(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").symlink_to("/proc/self/mem")
+    (line,) = told(write(tmp_path, [{**film("ava", script="s.yaml"), "prompt": ""}]))
+    assert line.startswith("row 2, column script | s.yaml | cannot be read ("), line
+    assert line.endswith(" | check its permissions"), line
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_a_mistake_of_the_row(tmp_path: Path) -> None:
+    long = "a" * 300
+    rows = [{**film("ava", script=f"{long}.yaml"), "prompt": ""}, film("leo", music=f"{long}.flac")]
+    first, second = told(write(tmp_path, rows))
+    assert first.startswith("row 2, column script")
+    assert second.startswith("row 3, column music")
+
+
+def test_rows_are_taken_by_id_and_an_unknown_one_is_told_who_there_is(tmp_path: Path) -> None:
+    book = read_manifest(write(tmp_path, [film("ava"), film("leo")]))
+    assert [row.actor_id for row in book.taken(())] == ["ava", "leo"]
+    assert [row.actor_id for row in book.taken(["leo"])] == ["leo"]
+    with pytest.raises(InputError, match=r"actors\.csv has no actor kai, lea: choose of ava, leo"):
+        book.taken(["leo", "kai", "lea"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.errors import FileMissing, InputError, ManifestInvalid
-from callsheet.manifest import read_manifest, results_csv, write_back, write_results
+from callsheet.manifest import check_writable, read_manifest, results_csv, write_back, write_results
 from callsheet.manifest_table import read_table
 from callsheet.production import Production, StageRow, Status
 
@@ -204,3 +205,61 @@ def test_a_row_without_an_id_does_not_stop_the_others(tmp_path: Path) -> None:
     path.write_text('[{"prompt": "a"}, {"actor_id": "ava"}]')
     write_back(path, {"ava": URL})
     assert json.loads(path.read_text()) == [{"prompt": "a"}, {"actor_id": "ava", "poster_frame_url": URL}]
+
+
+def test_results_that_would_meet_a_folder_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
+    path = write(tmp_path, ".csv")
+    check_writable(path)
+    (tmp_path / "actors.results.csv").mkdir()
+    with pytest.raises(InputError, match=r"actors\.results\.csv .*folder"):
+        check_writable(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to everything")
+def test_results_that_may_not_be_written_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
+    path = write(tmp_path, ".csv")
+    (tmp_path / "actors.results.csv").touch(0o444)
+    with pytest.raises(InputError, match=r"actors\.results\.csv may not be written"):
+        check_writable(path)
+
+
+def statuses(path: Path) -> dict[str, tuple[str, str]]:
+    with path.open(newline="") as file:
+        return {row["id"]: (row["status"], row["error"]) for row in csv.DictReader(file)}
+
+
+def test_a_run_of_some_actors_keeps_the_results_of_the_others(tmp_path: Path) -> None:
+    manifest = tmp_path / "actors.csv"
+    failed = {"status": Status.FAILED, "error": "=half, a\n\"file\""}
+    write_results(manifest, [made(), made(actor_id="leo", **failed), made(actor_id="kai", **failed)])
+    path = write_results(manifest, [made(actor_id="leo"), made(actor_id="new")], only=["leo", "new"])
+    kept = ("failed", "'=half, a\n\"file\"")
+    assert statuses(path) == {"ava": ("made", ""), "leo": ("made", ""), "kai": kept, "new": ("made", "")}
+    assert list(statuses(path)) == ["ava", "leo", "kai", "new"]
+    assert list(statuses(write_results(manifest, [made(actor_id="leo")]))) == ["leo"], "a whole run starts anew"
+
+
+def test_the_first_run_of_some_actors_has_nothing_to_keep(tmp_path: Path) -> None:
+    assert list(statuses(write_results(tmp_path / "actors.csv", [made()], only=["ava"]))) == ["ava"]
+
+
+@pytest.mark.parametrize("data", [b"who,what\n1,2\n", b"\xff\xfe\x00", b'id\n"ava', b""])
+def test_results_that_cannot_be_kept_are_refused_before_anything_is_spent(tmp_path: Path, data: bytes) -> None:
+    path = write(tmp_path, ".csv")
+    (tmp_path / "actors.results.csv").write_bytes(data)
+    check_writable(path)
+    with pytest.raises(InputError, match=r"actors\.results\.csv .*move it away"):
+        check_writable(path, only=["ava"])
+
+
+def test_runs_of_some_actors_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    manifest = tmp_path / "actors.csv"
+    ids = [f"a{n}" for n in range(12)]
+    threads = [
+        threading.Thread(target=write_results, args=(manifest, [made(actor_id=who)], [who])) for who in ids
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses(tmp_path / "actors.results.csv")) == sorted(ids)

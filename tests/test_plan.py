@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from callsheet import persona, plan
+from callsheet.errors import SceneTooShort
 from callsheet.film import Film, order_fingerprint
 from callsheet.models import (
     Actor,
@@ -279,6 +280,15 @@ def test_a_line_over_a_segments_end_is_spoken_in_both() -> None:
 def test_a_plan_is_exact_once_every_line_is_spoken() -> None:
     assert film().exact
     assert not plan.film(ORDER, CHOICES, {}).exact
+
+
+def test_an_estimate_refuses_nothing_but_what_was_spoken_does() -> None:
+    strict = changed(changed(ORDER, "fit", "error"), "scenes.0.lines.0.text", "word " * 40)
+    assert plan.film(strict, CHOICES, {}).timeline.seconds > 15, "it is laid out with the estimate"
+    assert plan.film(strict, CHOICES, {}).order.fit == "error"
+    assert film(strict).exact, "the reader was quicker than the estimate"
+    with pytest.raises(SceneTooShort, match="scene 1 lasts 7.0 s but needs 9.7 s for its dialogue"):
+        film(strict, spoken=lambda _: 9.0)
 
 
 # ---- the nearest take

@@ -111,7 +111,7 @@ sound: {music: "http://x/y.mp3", effects: ["nonsense"], ambience: gone.flac}
         "scenes[0].seconds | abc | is no number | write a number with a point, such as 2.5",
         "scenes[0].emotoin |  | is no field here | did you mean emotion?",
         "scenes[0].transition.kind | wipp | is not a word known here | did you mean wipe?",
-        "scenes[0].transition.seconds | 99 | is over 10 | use at most 10",
+        "scenes[0].transition.seconds | 99 | is over 4 | use at most 4",
         "scenes[1].prompt |  | is missing | add it",
         "scenes[1].intensity | 1.5 | is over 1 | use at most 1",
         "sound.music | http://x/y.mp3 | is an address, not a local path | copy the file here and write its path",

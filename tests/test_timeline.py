@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from callsheet.errors import SceneTooShort
 from callsheet.models import Actor, Format, Order, Scene, Transition
+from callsheet.orders import Disk
 from callsheet.presets import TransitionKind
 from callsheet.timeline import Timeline, raw_frames, segment_lengths, timeline
 
@@ -97,9 +98,55 @@ def test_every_film_adds_up(scenes: list[tuple[float, TransitionKind, float]], f
         assert before.film_frame + before.frames - join.frames == after.film_frame, "the reel has no hole"
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.2, 3), st.floats(0, 4), st.sampled_from(list(TransitionKind))), min_size=2,
+             max_size=5),
+    st.sampled_from(RATES),
+)
+def test_an_order_is_refused_for_its_transitions_just_when_it_cannot_be_laid_out(
+    scenes: list[tuple[float, float, TransitionKind]], fps: Fraction
+) -> None:
+    made = order(*(Scene(prompt="x", seconds=s, transition=Transition(kind=k, seconds=t)) for s, t, k in scenes),
+                 fps=fps)
+    refused = Disk().misfit(made)
+    try:
+        silent(made)
+    except SceneTooShort as error:
+        assert str(refused) == str(error)
+    else:
+        assert refused is None
+
+
 @given(st.integers(1, 20_000), st.sampled_from(RATES))
 def test_segments_cover_all_frames_and_only_the_last_is_short(frames: int, fps: Fraction) -> None:
     lengths = segment_lengths(frames, fps)
     assert sum(lengths) == frames
     assert len(set(lengths[:-1])) <= 1
     assert all(length * 24 / fps <= 120 for length in lengths)
+
+
+def test_transitions_that_do_not_fit_are_no_matter_of_growing() -> None:
+    scenes = [Scene(prompt="x", seconds=1.0, transition=Transition(seconds=3.0)) for _ in range(3)]
+    with pytest.raises(SceneTooShort) as refused:
+        silent(order(*scenes))
+    assert refused.value.fix == "make the scene longer or the transition shorter"
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_scene_of_the_length_that_its_refusal_asks_for_is_taken(fps: Fraction) -> None:
+    lengths = [1.0, 1.0, 1.0]
+    for n in (1, 2, 3):
+        film = order(*(Scene(prompt="x", seconds=s, transition=Transition(seconds=3.0)) for s in lengths), fps=fps)
+        with pytest.raises(SceneTooShort) as refused:
+            silent(film)
+        assert refused.value.facts["scene"] == n, "the one before it is long enough now"
+        lengths[n - 1] = refused.value.facts["needed"]
+    assert lengths == pytest.approx([1.5, 3.0, 1.5], abs=0.1), "neighbours lend each other half of three seconds"
+    last = order(*(Scene(prompt="x", seconds=s, transition=Transition(seconds=3.0)) for s in lengths), fps=fps)
+    assert len(silent(last).scenes) == 3
+
+
+def test_a_transition_that_no_segment_could_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="less than or equal to 4"):
+        Transition(seconds=4.1)

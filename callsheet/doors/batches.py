@@ -1,22 +1,28 @@
-"""`run` and `plan` over a manifest."""
+"""`run` and `plan` over a manifest. What can be known to be wrong is told before a server starts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from callsheet import project
 from callsheet.doors import terminal
-from callsheet.doors.preview import FilmPlan, planned
+from callsheet.doors.interrupt import interruptible
+from callsheet.doors.preview import FilmPlan, planned, unplannable
 from callsheet.doors.served import served
-from callsheet.errors import InputError
-from callsheet.manifest import Manifest, check_writable, read_manifest
+from callsheet.engines.choose import choose as choose_clips
+from callsheet.errors import CallsheetError, EngineUnable, ManifestInvalid, Problem
+from callsheet.faces.choose import choose as choose_lipsync
+from callsheet.film import Film
+from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu
 from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
+from callsheet.speech.choose import choose as choose_speech
 from callsheet.store.sources import admit
 
 
@@ -31,16 +37,19 @@ def produce_all(
 ) -> list[Production]:
     """Run the batch flow here, with bars. Everything is checked before a server starts."""
     settings = Settings.load()
-    book = _checked(manifest, only)
-    check_writable(manifest)
-    totals = _totals(book, only)
+    rows = _checked(manifest, only, settings)
+    check_writable(manifest, only)
+    bars = totals(rows)
+    if not settings.home.exists():
+        out.print(f"[dim]state goes into {escape(str(settings.home))} (new)[/]")
     with out.status("starting Prefect") as status, served(settings, verbose) as ui:
         from flows.batch import batch
         from tasks.run import watching
 
-        out.print(f"[dim]Prefect UI: {ui}[/]")
         status.stop()
-        with terminal.bars(out, totals) as watcher, watching(watcher):
+        if out.is_terminal:
+            out.print(f"[dim]Prefect UI, while this runs: {ui}[/]")
+        with terminal.bars(out, bars) as watcher, watching(watcher), interruptible():
             made: list[Production] = batch(
                 str(manifest), gpu or settings.gpu, list(refresh), write_back, list(only) or None
             )
@@ -49,40 +58,69 @@ def produce_all(
 
 def plan_all(manifest: Path, only: Sequence[str]) -> tuple[list[FilmPlan], list[tuple[str, str]]]:
     """The plan of each film, and who waits and why."""
-    book = _checked(manifest, only)
+    rows = _checked(manifest, only, Settings.load())
+    return [plan for _, plan in planned_each(rows)], [(row.actor_id, row.waiting) for row in rows if row.waiting]
+
+
+def planned_each(rows: Sequence[Row]) -> list[tuple[Film | None, FilmPlan]]:
+    """Film and plan of each row that does not wait; no film, and a plan that says why, where it cannot be planned."""
     project.importable()
     from tasks.run import running
 
+    found: list[tuple[Film | None, FilmPlan]] = []
     with running("plan") as run:
-        plans = [
-            planned(admit(row.order, run.sources), run)[1]
-            for row in book.rows
-            if row.order is not None and _taken(row.actor_id, only)
-        ]
-    return plans, [(row.actor_id, row.waiting) for row in book.waiting if _taken(row.actor_id, only)]
+        for row in rows:
+            if row.order is not None:
+                try:
+                    found.append(planned(admit(row.order, run.sources), run))
+                except CallsheetError as error:
+                    found.append((None, unplannable(row.order, error)))
+    return found
 
 
-def _checked(manifest: Path, only: Sequence[str]) -> Manifest:
-    book = read_manifest(manifest)
-    unknown = [who for who in only if book.row(who) is None]
-    if unknown:
-        raise InputError(detail=f"{manifest} has no actor {', '.join(unknown)}", remedy="check --only")
-    return book
+def totals(rows: Sequence[Row]) -> dict[str, int]:
+    """Recipes of each film, by title, for the bars. One that cannot be planned has no bar: its run says why."""
+    return {plan.title: sum(1 for _ in film.recipes()) for film, plan in planned_each(rows) if film is not None}
 
 
-def _totals(book: Manifest, only: Sequence[str]) -> dict[str, int]:
-    """Recipes of each film, by title, for the bars."""
-    project.importable()
-    from tasks.run import running
-
-    totals = {}
-    with running("plan") as run:
-        for row in book.rows:
-            if row.order is not None and _taken(row.actor_id, only):
-                whole, plan = planned(admit(row.order, run.sources), run)
-                totals[plan.title] = sum(1 for _ in whole.recipes())
-    return totals
+def _checked(manifest: Path, only: Sequence[str], settings: Settings) -> tuple[Row, ...]:
+    """The rows that are asked for. Raises InputError, and ManifestInvalid with every engine that is not there."""
+    rows = read_manifest(manifest).taken(only)
+    able = _Able(settings)
+    problems = [problem for row in rows for problem in able.problems(manifest, row)]
+    if problems:
+        raise ManifestInvalid(problems)
+    return rows
 
 
-def _taken(actor_id: str, only: Sequence[str]) -> bool:
-    return not only or actor_id in only
+class _Able:
+    """Which engines can work here; each is asked once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._found: dict[tuple[str, str], EngineUnable | None] = {}
+        self._choose: dict[str, Callable[[str], object]] = {
+            "column engine": choose_clips,
+            "its speech": lambda name: choose_speech(name, settings.elevenlabs_api_key),
+            "its lip-sync": choose_lipsync,
+        }
+
+    def problems(self, file: Path, row: Row) -> Iterator[Problem]:
+        """Nothing of a row that waits."""
+        if row.order is None:
+            return
+        asked = row.order.generate
+        for kind, name in zip(self._choose, (asked.engine, asked.speech, asked.lipsync), strict=True):
+            error = self._unable(kind, name)
+            if error is not None:
+                message = f"cannot make {error.facts['what']} ({error.facts['detail']})"
+                yield Problem(str(file), f"row {row.number}, {kind}", name, message, error.fix)
+
+    def _unable(self, kind: str, name: str) -> EngineUnable | None:
+        if (kind, name) not in self._found:
+            self._found[kind, name] = None
+            try:
+                self._choose[kind](name)
+            except EngineUnable as error:
+                self._found[kind, name] = error
+        return self._found[kind, name]
+

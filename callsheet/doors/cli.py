@@ -17,14 +17,14 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from callsheet import __version__
 from callsheet.doors import terminal
-from callsheet.errors import CallsheetError, InputError
+from callsheet.errors import CallsheetError, Cancelled, InputError
 from callsheet.models import Family, Gpu
 from callsheet.production import Production, Status
 from callsheet.recipe import Stage
@@ -55,19 +55,36 @@ def main() -> None:
     """Entry point: errors become one line and an exit code; nobody sees a traceback for bad input."""
     try:
         ended = app(standalone_mode=False)            # the code of a typer.Exit is given back, not raised
-        sys.exit(ended if isinstance(ended, int) else 0)
+        _leave(ended if isinstance(ended, int) else 0)
     except (typer.Abort, KeyboardInterrupt):
-        terminal.console().print("\ncancelled; finished work is kept, run again to go on")
-        sys.exit(EXIT_CANCELLED)
+        _leave(EXIT_CANCELLED)
+    except Cancelled:
+        _leave(EXIT_CANCELLED)
     except CallsheetError as error:
-        terminal.error(terminal.console(), error)
-        sys.exit(EXIT_INPUT if isinstance(error, InputError) else 1)
+        _refuse(error)
+    except OSError as error:
+        detail = f"{error.filename or 'a file'}: {error.strerror or error}"
+        _refuse(CallsheetError(detail=detail, remedy="check that it exists and may be used"))
     except Exception as error:
         usage = getattr(error, "format_message", None)         # click's own: a wrong option or argument
         if usage is None:
             raise
-        terminal.console().print(f"[red]{usage()}[/]\n  [bold]→[/] see callsheet --help")
-        sys.exit(EXIT_INPUT)
+        _refuse(InputError(detail=usage().replace("Value error, ", ""), remedy="see callsheet --help"))
+
+
+def _leave(code: int) -> NoReturn:
+    if code == EXIT_CANCELLED:
+        terminal.console().print("\ncancelled; finished work is kept, run again to go on")
+    sys.exit(code)
+
+
+def _refuse(error: CallsheetError) -> NoReturn:
+    """One line for people; for programs the same as JSON where they asked for it."""
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": terminal.as_json(error)}, indent=1))
+    else:
+        terminal.error(terminal.console(), error)
+    sys.exit(EXIT_INPUT if isinstance(error, InputError) else 1)
 
 
 @app.command()
@@ -90,7 +107,7 @@ def run(
     started = time.monotonic()
     out = terminal.console(quiet or as_json)
     made = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose)
-    _report(made, time.monotonic() - started, out, as_json)
+    _report(made, time.monotonic() - started, out, as_json, quiet)
 
 
 @app.command()
@@ -137,7 +154,7 @@ def produce(
     book = manifest or root() / "manifests" / "examples" / "actors.csv"
     order = single.order_of(book, character, prompt or single.AUTO_PROMPT, duration, quality, dialogue, seed)
     made = single.produce_one(order, gpu, refresh or [], out, verbose)
-    _report([made], time.monotonic() - started, out, as_json)
+    _report([made], time.monotonic() - started, out, as_json, quiet)
 
 
 @app.command()
@@ -238,9 +255,12 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _report(made: list[Production], seconds: float, out: Console, as_json: bool) -> None:
+def _report(made: list[Production], seconds: float, out: Console, as_json: bool, quiet: bool) -> None:
     if as_json:
         typer.echo(json.dumps([p.model_dump(mode="json") for p in made], indent=1))
+    elif quiet:
+        for p in made:
+            typer.echo(terminal.plain_place(p.video) if p.video else f"{p.actor_id} {p.status}: {p.error}")
     else:
         terminal.productions(out, made, seconds)
     if any(p.status is Status.CANCELLED for p in made):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from callsheet.errors import CallsheetError
 from callsheet.film import Film
+from callsheet.lora.inspect import inspect, require_family
 from callsheet.models import Order
 from callsheet.plan import film, lines
 from callsheet.recipe import Stage
@@ -43,13 +47,26 @@ class FilmPlan:
     segments: tuple[tuple[int, int, int], ...]
     """Scene, raw frames at 24 fps, delivered frames."""
     stages: tuple[StagePlan, ...]
+    asked: float = 0.0
+    """Seconds that the scenes ask for; the dialogue may make them longer."""
+    troubles: tuple[str, ...] = ()
+    """What will make it fail: LoRAs that will be refused, or why it cannot be planned."""
 
     @property
     def frames(self) -> int:
         return sum(raw for _, raw, _ in self.segments)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"raw_frames": self.frames}
+        segments = [{"scene": scene, "raw_frames": raw, "frames": out} for scene, raw, out in self.segments]
+        return asdict(self) | {"raw_frames": self.frames, "segments": segments}
+
+
+def unplannable(order: Order, error: CallsheetError) -> FilmPlan:
+    """In place of the plan of a film that cannot be planned: no segments, no stages, and why."""
+    return FilmPlan(
+        actor_id=order.cast[0].id, title=order.title, seconds=0.0, exact=False, format=order.delivered.label,
+        segments=(), stages=(), asked=sum(scene.seconds for scene in order.scenes), troubles=(str(error),),
+    )
 
 
 def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
@@ -73,7 +90,23 @@ def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
             for part in scene.segments
         ),
         stages=_stages(whole, run.records),
+        asked=sum(scene.seconds for scene in order.scenes),
+        troubles=tuple(_troubles(order)),
     )
+
+
+def _troubles(order: Order) -> Iterator[str]:
+    """What a look at the headers of local LoRAs tells; those in S3 are looked at when they are fetched."""
+    for actor in order.cast:
+        path = Path(actor.lora.path)
+        if not path.is_file():
+            continue
+        try:
+            facts = inspect(path)
+            if actor.base_model is not None:
+                require_family(facts, actor.base_model, path.name)
+        except CallsheetError as error:
+            yield str(error)
 
 
 def _stages(whole: Film, records: Records) -> tuple[StagePlan, ...]:
@@ -97,11 +130,18 @@ def _stages(whole: Film, records: Records) -> tuple[StagePlan, ...]:
 def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, str]]) -> None:
     """Print the plans, a table a film."""
     for plan in plans:
+        if not plan.segments:
+            why = escape("; ".join(plan.troubles))
+            out.print(f"[bold]{escape(plan.title)}[/]  {plan.actor_id}  [red]cannot be planned[/]  {why}")
+            continue
         about = "" if plan.exact else "about "
         frames = [raw for _, raw, _ in plan.segments]
-        out.print(f"[bold]{plan.title}[/]  {plan.actor_id}  {about}{plan.seconds:.2f} s  {plan.format}")
+        grown = f"  (asked {plan.asked:g} s; the dialogue needs more)" if plan.seconds > plan.asked + 0.05 else ""
+        out.print(f"[bold]{escape(plan.title)}[/]  {plan.actor_id}  {about}{plan.seconds:.2f} s  {plan.format}{grown}")
         out.print(f"  {len(frames)} segments of {', '.join(map(str, frames))} frames: {plan.frames} frames at 24 fps")
         table = Table(box=None, pad_edge=True, show_header=False)
+        for trouble in plan.troubles:
+            out.print(f"  [red]✗[/] {escape(trouble)}")
         for stage in plan.stages:
             if not stage.to_make:
                 table.add_row(stage.stage, "[green]made already[/]", str(stage.made), "")
@@ -110,6 +150,7 @@ def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, s
                 table.add_row(stage.stage, "[yellow]to make[/]", count, f"[dim]{stage.why}[/]")
         out.print(table)
     for actor_id, why in waiting:
-        out.print(f"[bold]{actor_id}[/]  [yellow]waiting[/]  {why}")
+        out.print(f"[bold]{actor_id}[/]  [yellow]waiting[/]  {escape(why)}")
     todo = sum(stage.to_make for plan in plans for stage in plan.stages)
-    out.print(f"\n{todo} to make" if todo else "\nnothing to make: everything is made already")
+    if todo or all(plan.segments for plan in plans):
+        out.print(f"\n{todo} to make" if todo else "\nnothing to make: everything is made already")

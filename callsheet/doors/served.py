@@ -22,16 +22,21 @@ def served(settings: Settings, verbose: bool = False) -> Iterator[str]:
     project.importable()
     from callsheet.doors.local.postgres import database
     from callsheet.doors.local.server import prefect_server, running, use_server
+    from callsheet.doors.local.slots import drop_leases, free_slots
 
     with ExitStack() as stack:
         server = running(settings.home)
         if server is None:
             url = settings.database_url.get_secret_value() if settings.database_url else None
             address = stack.enter_context(database(settings.home, url))
+            if url is None:
+                drop_leases(settings.home)
             server = stack.enter_context(
                 prefect_server(settings.home, address, one_shot=True, secrets=settings.secrets())
             )
         stack.enter_context(use_server(server))
+        if server.one_shot and settings.database_url is None:
+            free_slots(settings.home)
         _ensure_limits()
         try:
             yield server.ui_url

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from callsheet.dialogue import find_actor, parse_dialogue
 from callsheet.doors import terminal
+from callsheet.doors.interrupt import interruptible
 from callsheet.doors.preview import planned
 from callsheet.doors.served import served
 from callsheet.errors import InputError, NotReady
@@ -20,8 +22,11 @@ from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
 from callsheet.store.sources import admit
+from callsheet.words import told
 
 AUTO_PROMPT = "stands among cherry trees in blossom, petals drift past, soft morning light"
+OPTIONS = {"seconds": "duration"}
+"""Where the command line calls a field otherwise."""
 
 
 def order_of(
@@ -29,24 +34,38 @@ def order_of(
 ) -> Order:
     """One scene of a manifest's actor, delivered square at 24 fps. No takes: the poster is the first frame.
 
-    Raises InputError for an unknown character or quality, NotReady while the LoRA is not there.
+    Raises InputError for an unknown character or quality and for what no film can have, NotReady while the LoRA is
+    not there.
     """
     actor = _character(manifest, character)
     try:
         tier = quality_from(quality, Door.SEGMENTS)
     except ValueError as error:
         raise InputError(detail=str(error), remedy="choose one with --quality") from error
-    scene = Scene(prompt=prompt, seconds=seconds, cast=(actor.id,), lines=parse_dialogue(dialogue, [actor]))
+    lines = parse_dialogue(dialogue, [actor])
     side = SEGMENTS_SIZE.get(tier, SEGMENTS_SIZE[Quality.PREMIUM])
-    return Order(
-        title=f"{actor.display_name}: {prompt}"[:80],
-        cast=(actor,),
-        scenes=(scene,),
-        quality=tier,
-        format=Format(width=side, height=side, fps=Fraction(24)),
-        takes=(),
-        seed=seed,
-    )
+    try:
+        return Order(
+            title=f"{actor.display_name}: {prompt}"[:80],
+            cast=(actor,),
+            scenes=(Scene(prompt=prompt, seconds=seconds, cast=(actor.id,), lines=lines),),
+            quality=tier,
+            format=Format(width=side, height=side, fps=Fraction(24)),
+            takes=(),
+            seed=seed,
+        )
+    except ValidationError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: ValidationError) -> InputError:
+    """The first thing that is wrong, under the name of its option."""
+    details = error.errors(include_url=False)[0]
+    field = str(details["loc"][-1]) if details["loc"] else "the film"
+    message, remedy = told(details)
+    if details["type"] == "finite_number":
+        remedy = "write a number of seconds, such as 12.3"
+    return InputError(detail=f"{OPTIONS.get(field, field)} {message}", remedy=remedy)
 
 
 def produce_one(order: Order, gpu: Gpu | None, refresh: Sequence[Stage], out: Console, verbose: bool) -> Production:
@@ -65,7 +84,8 @@ def produce_one(order: Order, gpu: Gpu | None, refresh: Sequence[Stage], out: Co
     with served(settings, verbose):
         from flows.produce import produce
 
-        with terminal.bars(out, {order.title: sum(1 for _ in whole.recipes())}) as watcher, watching(watcher):
+        totals = {order.title: sum(1 for _ in whole.recipes())}
+        with terminal.bars(out, totals) as watcher, watching(watcher), interruptible():
             made: Production = produce(order, gpu or settings.gpu, list(refresh))
     return made
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from callsheet.errors import CallsheetError, ManifestInvalid
 from callsheet.production import Production, Status
+from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
     from tasks.run import Seen, Watcher
@@ -32,18 +34,19 @@ def console(quiet: bool = False, stderr: bool = True) -> Console:
 def bars(out: Console, totals: Mapping[str, int]) -> Iterator[Watcher]:
     """One bar a film; call the watcher for each recipe that is done. `totals` has the recipes of each title."""
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("[dim]{task.fields[doing]}"),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("{task.fields[doing]}", style="dim", markup=False),
     )
     with Progress(*columns, console=out, transient=True, disable=out.quiet or not out.is_terminal) as shown:
         rows = {title: shown.add_task(title, total=total, doing="") for title, total in totals.items()}
-        yield _Watch(shown, rows)
+        yield _Watch(out, shown, rows)
 
 
 class _Watch:
     """Counts each recipe once: a batch sees those of the GPU half twice."""
 
-    def __init__(self, shown: Progress, rows: Mapping[str, TaskID]) -> None:
+    def __init__(self, out: Console, shown: Progress, rows: Mapping[str, TaskID]) -> None:
+        self._out = out
         self._shown = shown
         self._rows = rows
         self._seen: set[tuple[str, str]] = set()
@@ -57,6 +60,8 @@ class _Watch:
                 return
             self._seen.add(key)
         self._shown.update(row, advance=1, doing=f"{seen.recipe.stage}: {seen.recipe.label}"[:50])
+        if seen.recipe.stage is Stage.UPLOAD and not self._out.is_terminal:
+            self._out.print(f"{'there already' if seen.cached else 'made'}: {escape(seen.title)}")
 
 
 def productions(out: Console, made: Sequence[Production], seconds: float) -> None:
@@ -73,7 +78,7 @@ def productions(out: Console, made: Sequence[Production], seconds: float) -> Non
     out.print()
     for p in made:
         if p.video:
-            out.print(f"[bold]{p.title}[/]  {place(p.video)}", style="dim" if p.status is not Status.MADE else "")
+            out.print(f"[bold]{escape(p.title)}[/]  {place(p.video)}")
         elif p.error:
             out.print(f"[{STYLES[p.status]}]{p.actor_id}[/]  {escape(p.error)}")
         for warning in p.warnings:
@@ -91,9 +96,22 @@ def error(out: Console, problem: CallsheetError) -> None:
     out.print(f"[red]{escape(problem.what)}[/]\n  [bold]→[/] {escape(problem.fix)}")
 
 
+def as_json(problem: CallsheetError) -> dict[str, Any]:
+    """An error for programs: code, message, remedy, and a manifest's problems one by one."""
+    facts: dict[str, Any] = {"code": problem.code, "message": problem.what, "remedy": problem.fix}
+    if isinstance(problem, ManifestInvalid):
+        facts["problems"] = [asdict(one) for one in problem.problems]
+    return facts
+
+
 def place(url: str) -> str:
+    """As plain_place, with nothing in it that the console would take for markup."""
+    return escape(plain_place(url))
+
+
+def plain_place(url: str) -> str:
     """A file:// URL as a path a person can open, from here where that is shorter; others as they are."""
     if not url.startswith("file://"):
-        return escape(url)
+        return url
     path = Path(unquote(urlparse(url).path))
-    return escape(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -17,10 +17,20 @@ from rich.console import Console
 from callsheet import project
 from callsheet.doors.local.postgres import database
 from callsheet.doors.local.server import Server, client_environment, prefect_server, use_server
+from callsheet.doors.local.slots import drop_leases, free_slots
 from callsheet.doors.local.supervise import Supervisor
 from callsheet.settings import Settings
 
-POOLS = ("cpu", "gpu")
+POOLS = {"cpu": max(4, os.cpu_count() or 2), "gpu": 2}
+"""Flow runs at a time of each pool's worker; each is a process of its own, further ones wait in the queue.
+
+No limit can lock up: what waits (batch, produce, order-form) runs in cpu and waits for shoot alone, which runs in
+gpu and waits for nobody; lora-trained asks for a produce and does not wait. cpu has at least four, so that beside
+the nightly batch, of which there is one at a time, there is room for a person's film and for training events. gpu
+has two, so that a person's job need not wait for a long shoot. What the runs do at a time is bounded by the limits
+callsheet-cpu and callsheet-gpu, whatever their number.
+"""
+
 QUERY_SECONDS = "1"
 """How often a worker asks for work: a person who starts a run is looking at it."""
 
@@ -35,11 +45,15 @@ def up(manifest: Path, port: int, out: Console) -> None:
     with ExitStack() as stack:
         with out.status("starting PostgreSQL"):
             address = stack.enter_context(database(settings.home, url))
+            if url is None:
+                drop_leases(settings.home)
         with out.status("starting the Prefect server"):
             server = stack.enter_context(
                 prefect_server(settings.home, address, port=port, secrets=settings.secrets())
             )
             stack.enter_context(use_server(server))
+            if url is None:
+                free_slots(settings.home)
         with out.status("applying deployments"):
             _apply(manifest)
         logs = settings.home / "logs"
@@ -55,7 +69,8 @@ def up(manifest: Path, port: int, out: Console) -> None:
 
 def worker_command(pool: str) -> list[str]:
     """A Prefect worker of one pool."""
-    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-here"]
+    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-here",
+            "--limit", str(POOLS[pool])]
 
 
 def worker_environment(server: Server, settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -25,9 +25,6 @@ def make(
     `since` makes anew what is older. Of several runs that want the same recipe one makes it and the others
     wait for it. Raises what `work` raises, after writing the failure into the recipe's log.
     """
-    found = records.current(recipe, since)
-    if found is not None:
-        return found, True
     with records.claimed(recipe, since) as right:
         if isinstance(right, Record):
             return right, True

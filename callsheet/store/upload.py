@@ -13,12 +13,12 @@ from callsheet.store.delivery import Delivery
 
 
 def upload(recipe: UploadRecipe, room: Room, delivery: Delivery, made_at: Callable[[Ref], datetime]) -> Outcome:
-    """Put every file that is not there yet. Facts: delivered {key: sha256}, urls {planned key: URL}.
+    """Put every file that is not there yet. Facts: delivered {key: sha256}, keys {planned key: key}.
 
     Raises UploadFailed; what was put before stays and is not put again.
     """
     delivered: dict[str, str] = {}
-    urls: dict[str, str] = {}
+    stamped: dict[str, str] = {}
     for n, file in enumerate(recipe.files):
         room.progress(n / len(recipe.files), file.key)
         path = room.fetch(file.source)
@@ -27,5 +27,5 @@ def upload(recipe: UploadRecipe, room: Room, delivery: Delivery, made_at: Callab
         if not delivery.holds(key, sha256):
             delivery.put(key, path, media_type_of(key))
         delivered[key] = sha256
-        urls[file.key] = delivery.url_of(key)
-    return Outcome(facts={"delivered": delivered, "urls": urls}, made_by=delivery.url.partition(":")[0])
+        stamped[file.key] = key
+    return Outcome(facts={"delivered": delivered, "keys": stamped}, made_by=delivery.url.partition(":")[0])

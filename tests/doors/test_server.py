@@ -123,6 +123,17 @@ def test_a_flow_of_another_process_is_recorded(server: Server) -> None:
 
 
 @pytest.mark.slow
+def test_a_flow_run_may_have_a_megabyte_of_parameters(server: Server) -> None:
+    made = _post(f"{server.api_url}/flows/", {"name": "much"})
+    assert isinstance(made, dict)
+    much = "x" * (1 << 20)
+    run = _post(f"{server.api_url}/flow_runs/", {"flow_id": made["id"], "parameters": {"orders": much}})
+    assert isinstance(run, dict)
+    kept = json.loads(_get(f"{server.api_url}/flow_runs/{run['id']}"))
+    assert kept["parameters"] == {"orders": much}
+
+
+@pytest.mark.slow
 def test_this_process_can_use_it_and_forgets_it_afterwards(server: Server) -> None:
     before = dict(os.environ)
     with use_server(server):

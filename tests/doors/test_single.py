@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -85,5 +86,26 @@ def test_the_segment_plan_is_printed_with_frames_each_and_in_all() -> None:
     assert "3 segments of 120, 120, 55 frames: 295 frames at 24 fps" in said
     assert "12.29 s  512x512@24" in said
     assert "kai  waiting  training has not finished" in said
-    assert "to make" in said and "never made" in said
+    assert "to make" in said and "new: nothing was made with these settings yet" in said
     assert plan.as_json()["raw_frames"] == 295
+
+
+@pytest.mark.parametrize(("words", "field", "remedy"), [
+    ({"prompt": "x" * 4001}, "prompt is over 4000 characters", "shorten it"),
+    ({"prompt": ""}, "prompt is empty", "write something"),
+    ({"seconds": 0.1}, "duration is under 0.2", "use at least 0.2"),
+    ({"seconds": -1.0}, "duration is under 0.2", "use at least 0.2"),
+    ({"seconds": 1e9}, "duration is over 14400", "use at most 14400"),
+    ({"seconds": float("nan")}, "duration should be a finite number", "write a number of seconds, such as 12.3"),
+    ({"seconds": float("inf")}, "duration", ""),
+    ({"seed": -1}, "seed is under 0", "use at least 0"),
+    ({"seed": 2**32}, "seed is over", "use at most 4294967295"),
+], ids=lambda value: str(value)[:40])
+def test_what_no_film_can_have_is_told_with_its_field_and_what_to_do(
+    words: dict[str, object], field: str, remedy: str
+) -> None:
+    given: dict[str, Any] = {"prompt": "x", "seconds": 5.0, "quality": "fast", "dialogue": "", "seed": 0, **words}
+    with pytest.raises(InputError) as refused:
+        single.order_of(EXAMPLES / "actors.csv", "Ava", **given)
+    assert refused.value.what.startswith(field), refused.value.what
+    assert refused.value.fix.startswith(remedy), refused.value.fix

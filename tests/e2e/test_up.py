@@ -73,7 +73,7 @@ def test_a_run_is_started_through_the_form(house: House) -> None:
             return shown.locator(".p-label", has_text=name).locator("textarea, input").first
 
         for name, text in (
-            ("Id of the actor", AVA),
+            ("The actor:", AVA),
             ("The trained LoRA", f"manifests/examples/loras/{AVA}"),     # a run works in the project's folder
             ("What is seen.", "looks up at the stars"),
             ("What is said.", "There it is."),
@@ -85,7 +85,7 @@ def test_a_run_is_started_through_the_form(house: House) -> None:
         shown.get_by_role("button", name="Submit").click()
         run = house.ended("order-form/studio")[0]
         assert run["state_type"] == "COMPLETED", house.words()
-        assert run["parameters"]["actor"] == AVA
+        assert run["parameters"]["id"] == AVA
         shown.goto(f"{house.ui}/runs/flow-run/{run['id']}")
         shown.wait_for_selector("text=Completed")
         shot(shown, "form-run")

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from callsheet.errors import EngineError, Fenced
+from callsheet.errors import EngineError, Fenced, StoreError
 from callsheet.recipe import Recipe, Ref, Stage
 from callsheet.store.base import Outcome, Room
 from callsheet.store.make import make
@@ -153,7 +154,7 @@ def test_an_owner_whose_lease_ran_out_cannot_publish_over_the_new_one(records: R
 def test_a_holder_of_this_machine_that_died_is_taken_over_at_once() -> None:
     store = MemoryStore()
     program = (
-        "import os, socket, sys; from callsheet.store.records import _owner; sys.stdout.write(_owner())"
+        "import os, socket, sys; from callsheet.store.claims import new_owner; sys.stdout.write(new_owner())"
     )
     owner = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     claim = Claim(owner=owner, until=9e9)
@@ -203,3 +204,68 @@ def test_an_input_that_is_made_anew_while_its_follower_is_made_leaves_the_follow
 
     make(frame, work, records)
     assert records.why_to_make(frame) == "an input was made anew"
+
+
+class Shaky(MemoryStore):
+    """Fails the next writes whose key says `word`; `lands` writes first, as when only the answer was lost."""
+
+    def __init__(self, word: str, times: int, lands: bool = False) -> None:
+        super().__init__()
+        self.word, self.times, self.lands = word, times, lands
+        self.armed = False
+
+    def put_if_absent(self, key: str, source: Path | bytes) -> bool:
+        if self.armed and self.times and self.word in key:
+            self.times -= 1
+            if self.lands:
+                super().put_if_absent(key, source)
+            raise StoreError(url=self.url, detail="503")
+        return super().put_if_absent(key, source)
+
+
+@pytest.mark.parametrize("lands", [False, True], ids=["refused", "answer lost"])
+@pytest.mark.parametrize("word", ["files", "records"])
+def test_a_store_that_fails_when_the_work_is_done_does_not_cost_the_work(word: str, lands: bool) -> None:
+    store, times = Shaky(word, times=3, lands=lands), []
+    records = Records(store, lease_s=30)
+
+    def work(room: Room) -> Outcome:
+        store.armed = True
+        return writes("a", times)(room)
+
+    record, cached = make(RED, work, records)
+    assert (times, cached) == (["a"], False)
+    assert records.current(RED) == record
+    assert make(RED, work, records) == (record, True)
+
+
+def test_a_store_that_fails_for_long_ends_in_a_store_error() -> None:
+    store = Shaky("records", times=10**9)
+
+    def work(room: Room) -> Outcome:
+        store.armed = True
+        return writes("a")(room)
+
+    with pytest.raises(StoreError, match="503"):
+        make(RED, work, Records(store, lease_s=30, patience_s=0.2))
+
+
+def test_one_failed_renewal_does_not_lose_the_claim() -> None:
+    store, times = Shaky("records", times=1), []
+    mine, theirs = Records(store, lease_s=1.2), Records(store, lease_s=1.2)
+    working, go_on = threading.Event(), threading.Event()
+
+    def slow(room: Room) -> Outcome:
+        store.armed = True
+        working.set()
+        go_on.wait(10)
+        return writes("mine", times)(room)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(make, RED, slow, mine)
+        working.wait(10)
+        second = threads.submit(make, RED, writes("theirs", times), theirs)
+        threading.Event().wait(2.0)
+        go_on.set()
+        assert (first.result()[1], second.result()[1]) == (False, True)
+    assert times == ["mine"]

@@ -26,6 +26,7 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 
 from callsheet.doors.local import keeper
+from callsheet.doors.local.home import usable
 from callsheet.doors.local.postgres_address import check, for_asyncpg
 from callsheet.doors.local.postgres_programs import Account, Programs, find_programs, service_account
 from callsheet.doors.local.postmaster import Postmaster, clear_leftovers, running_postmaster, stop_postmaster
@@ -47,6 +48,7 @@ def database(home: Path, url: str | None = None) -> Iterator[str]:
 
     `url` is used as it is, after a check. Without one, the private database of `home` is started, or joined if
     another process runs it; it stops when the last user goes, even by kill -9. Its data stay.
+    Who is the first to use the private one leaves the mark `first_use`.
     Raises ServerError when it cannot be reached, does not start, or lacks pg_trgm.
     """
     if url is not None:
@@ -54,11 +56,13 @@ def database(home: Path, url: str | None = None) -> Iterator[str]:
         yield for_asyncpg(url)
         return
     base = data_folder(home)
-    with _modes_kept(base), _locked(base):
+    with usable(base, "the database"), _modes_kept(base), _locked(base):
         users = (base / "users.lock").open("a")
+        if keeper.unused(base):
+            first_use(home).touch()
         fcntl.flock(users, fcntl.LOCK_SH)
     try:
-        with _modes_kept(base), _locked(base):
+        with usable(base, "the database"), _modes_kept(base), _locked(base):
             postmaster = _joined(base) or _start(base)
         address = f"postgresql://postgres@/postgres?host={quote(str(postmaster.socket_folder), safe='/')}&port=5432"
         check(address, str(base / "postgres.log"))
@@ -74,12 +78,17 @@ def data_folder(home: Path) -> Path:
     return ROOT_BASE / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
 
 
+def first_use(home: Path) -> Path:
+    """The mark that a private database was taken up while nobody used it: what slots.py does then is still to do."""
+    return data_folder(home) / "first-use"
+
+
 def remove_database(home: Path) -> None:
     """Delete the private database of a home with all it knows. Raises ServerError while somebody uses it."""
     base = data_folder(home)
     if not base.exists():
         return
-    with _locked(base):
+    with usable(base, "the removal of the database"), _locked(base):
         if (base / "users.lock").exists() and not keeper.unused(base):
             raise ServerError(what="the removal of the database", detail="it is in use", log=base / "postgres.log",
                               remedy="end what uses it first")

@@ -41,7 +41,7 @@ def check(url: str, log: str) -> None:
             detail = " ".join(str(error).split()) or type(error).__name__
             raise ServerError(
                 what="the database", detail=detail.replace(parts.password or "\0", "***"), log=log,
-                remedy="check CALLSHEET_DATABASE_URL, or unset it for a private database; see {log}",
+                remedy=f"check CALLSHEET_DATABASE_URL, or unset it for a private database; see {log}",
             ) from None
     if not found:
         raise ServerError(what="the database", detail="it has no pg_trgm extension", log=log,

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from callsheet.doors.local import warden
+from callsheet.doors.local.home import usable
 from callsheet.redact import redact
 
 _LARGEST_LOG = 16 << 20
@@ -33,14 +34,18 @@ class Child:
         cwd: Path | None = None,
         grace_s: float = 10.0,
     ) -> None:
-        """Start it. `environment` is all it gets; `grace_s` is what it has between SIGTERM and SIGKILL."""
+        """Start it. `environment` is all it gets; `grace_s` is what it has between SIGTERM and SIGKILL.
+
+        Raises ServerError when its log cannot be written.
+        """
         self.name, self.command, self.log = name, tuple(command), log
         self._grace_s, self._secrets = grace_s, frozenset(secrets)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        if log.exists() and log.stat().st_size > _LARGEST_LOG:
-            log.replace(log.with_suffix(log.suffix + ".1"))
-        log.touch()
-        self._began = log.stat().st_size
+        with usable(log.parent, f"the {name}"):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            if log.exists() and log.stat().st_size > _LARGEST_LOG:
+                log.replace(log.with_suffix(log.suffix + ".1"))
+            log.open("ab").close()
+            self._began = log.stat().st_size
         self._process = subprocess.Popen(
             [sys.executable, "-P", warden.__file__, str(grace_s), *command], env=dict(environment), cwd=cwd,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

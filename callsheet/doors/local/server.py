@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from callsheet.doors.local.home import usable
 from callsheet.doors.local.process import Child
 from callsheet.errors import ServerError
 
@@ -159,12 +160,23 @@ def server_environment(
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": always,
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": always,
         "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": always,
+        # Who holds a concurrency slot is kept in <home>/prefect, not in memory, where it would be lost with a killed
+        # server while the database still counts the slot as taken; the repossessor frees what is not renewed.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": "true",
+        "PREFECT_SERVER_API_MAX_PARAMETER_SIZE": "0",  # no limit: a shoot's parameters are whole orders
         "PYTHONUNBUFFERED": "1",
     } | _without_proxy(inherited)
 
 
+def lease_folder(home: Path) -> Path:
+    """Where the server keeps who holds a slot of a concurrency limit."""
+    return home.absolute() / "prefect" / "concurrency_leases"
+
+
 def _start(home: Path, database_url: str, port: int, one_shot: bool, secrets: Collection[str]) -> Server:
-    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    with usable(home, "the Prefect server"):
+        (home / "prefect").mkdir(parents=True, exist_ok=True)
     password = urlsplit(database_url).password
     hidden = frozenset(filter(None, {*secrets, password}))
     log = home / "logs" / "server.log"
@@ -218,15 +230,18 @@ def _announce(server: Server) -> None:
     state = {"api_url": server.api_url, "ui_url": server.ui_url, "pid": server.pid,
              "started": datetime.now(UTC).isoformat(timespec="seconds")}
     temporary = server.home / f".up.json.{os.getpid()}"
-    temporary.write_text(json.dumps(state, indent=2) + "\n")
-    temporary.replace(server.home / "up.json")
+    with usable(server.home, "the Prefect server"):
+        temporary.write_text(json.dumps(state, indent=2) + "\n")
+        temporary.replace(server.home / "up.json")
 
 
 @contextlib.contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """Hold the lock that says: this home's `up` runs. The kernel lets go of it however this process ends."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a") as file:
+    with usable(home, "the Prefect server"):
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / "up.lock").open("a")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
