@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from callsheet import project
+from callsheet.doors.local.leftovers import close_left_runs
 from callsheet.doors.local.postgres import database
 from callsheet.doors.local.server import Server, client_environment, prefect_server, use_server
 from callsheet.doors.local.slots import drop_leases, free_slots
@@ -56,6 +57,9 @@ def up(manifest: Path, port: int, out: Console) -> None:
                 free_slots(settings.home)
         with out.status("applying deployments"):
             _apply(manifest)
+            left = close_left_runs(POOLS) if url is None else 0        # elsewhere others' workers may be at it
+        if left:
+            out.print(f"[yellow]{left} unfinished runs of the last time are marked Crashed; run them again to go on[/]")
         logs = settings.home / "logs"
         workers = stack.enter_context(Supervisor(logs, secrets=settings.secrets(), tell=out.print))
         if server.child is not None:
@@ -94,8 +98,16 @@ def _apply(manifest: Path) -> None:
 
 def _say(out: Console, server: Server, manifest: Path, logs: Path) -> None:
     out.print(f"[bold green]callsheet is up[/]  {server.ui_url}")
-    out.print(f"  make a film:    {server.ui_url}/deployments  (order-form/studio)")
+    out.print(f"  make a film:    {server.ui_url}/deployments/deployment/{_form()}/run")
     out.print(f"  nightly batch:  {manifest}")
     out.print("  after training: callsheet emit ACTOR --lora FILE")
     out.print(f"  logs:           {logs}")
     out.print("Ctrl-C stops it; what was made and the run history stay.")
+
+
+def _form() -> str:
+    """Id of the form's deployment."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return str(client.read_deployment_by_name("order-form/studio").id)

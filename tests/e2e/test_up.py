@@ -147,17 +147,22 @@ def test_a_run_from_the_command_line_joins_the_running_server(house: House, mani
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert all(row["cached"] for production in made for row in production["stages"]), "the night made all of it"
-    names = [run["name"] for run in house.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 20})]
+    names = [run["name"] for run in house.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 200})]
     assert names.count("batch of night") >= 2
 
 
 def test_it_stops_cleanly_and_finds_its_data_the_next_day(house: House, folder: Path, manifest: Path) -> None:
     """The last test of the module: it ends the house and opens it again."""
     ids = {run["id"] for run in house.runs("batch/nightly")}
+    form = {"parameters": {"id": "stranger", "lora": str(EXAMPLES / "loras" / AVA), "gpu": "here", "seconds": 60}}
+    cut = house.post(f"/deployments/{house.deployment('order-form/studio')}/create_flow_run", form)["id"]
+    house.wait("a run to be cut off", lambda: house.get(f"/flow_runs/{cut}")["state_type"] == "RUNNING")
     house.process.send_signal(2)
     assert house.process.wait(60) == 0
     assert not (folder / "home" / "up.json").exists()
     with up(folder, manifest) as again:
+        state = again.get(f"/flow_runs/{cut}")["state_type"]
+        assert state in ("CRASHED", "CANCELLED"), f"{state}: nobody waits for the dead"
         assert {run["id"] for run in again.runs("batch/nightly")} >= ids
         names = [a["name"] for a in again.post("/automations/filter", {})]
         assert len(names) == len(set(names)), "applying again doubles nothing"

@@ -35,9 +35,8 @@ def test_a_server_without_the_pool_says_how_to_get_one(prefect_here: str, monkey
 
 def test_a_pool_without_a_worker_is_not_waited_for(prefect_here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "POOL", "idle-pool")
-    with get_client(sync_client=True) as client:
-        with contextlib.suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name="idle-pool", type="process"))
+    with get_client(sync_client=True) as client, contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name="idle-pool", type="process"))
     with pytest.raises(EngineUnable, match="no worker of the work pool idle-pool is online"):
         asked()
 
