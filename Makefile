@@ -36,10 +36,11 @@ demo: $(VENV)/run.done
 	@$(BIN)/callsheet run manifests/examples/actors.csv
 
 test: lint $(VENV)/dev.done
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
+	$(BIN)/python -m pytest -m 'slow and not soak'
 
 fast: $(VENV)/dev.done
-	$(BIN)/python -m pytest -m 'not slow and not soak'
+	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
 
 soak: $(VENV)/dev.done
 	$(BIN)/python -m pytest -m soak

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from callsheet import project
+from callsheet import keys, project
 from callsheet.doors import terminal
 from callsheet.doors.interrupt import interruptible
 from callsheet.doors.preview import FilmPlan, planned, unplannable
@@ -34,8 +34,8 @@ def produce_all(
     only: Sequence[str],
     out: Console,
     verbose: bool,
-) -> list[Production]:
-    """Run the batch flow here, with bars. Everything is checked before a server starts."""
+) -> tuple[list[Production], str]:
+    """Productions, and where their contact sheet is. Runs the batch flow here, with bars. Everything is checked before a server starts."""
     settings = Settings.load()
     rows = _checked(manifest, only, settings)
     check_writable(manifest, only)
@@ -44,6 +44,7 @@ def produce_all(
         out.print(f"[dim]state goes into {escape(str(settings.home))} (new)[/]")
     with out.status("starting Prefect") as status, served(settings, verbose) as ui:
         from flows.batch import batch
+        from tasks.backends import backends
         from tasks.run import watching
 
         status.stop()
@@ -53,7 +54,8 @@ def produce_all(
             made: list[Production] = batch(
                 str(manifest), gpu or settings.gpu, list(refresh), write_back, list(only) or None
             )
-    return made
+        sheet = backends(settings)[1].url_of(keys.contact_sheet(manifest.stem, part=bool(only)))
+    return made, sheet
 
 
 def plan_all(manifest: Path, only: Sequence[str]) -> tuple[list[FilmPlan], list[tuple[str, str]]]:

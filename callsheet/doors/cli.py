@@ -106,8 +106,8 @@ def run(
 
     started = time.monotonic()
     out = terminal.console(quiet or as_json)
-    made = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose)
-    _report(made, time.monotonic() - started, out, as_json, quiet)
+    made, sheet = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose)
+    _report(made, time.monotonic() - started, out, as_json, quiet, sheet)
 
 
 @app.command()
@@ -255,14 +255,14 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _report(made: list[Production], seconds: float, out: Console, as_json: bool, quiet: bool) -> None:
+def _report(made: list[Production], seconds: float, out: Console, as_json: bool, quiet: bool, sheet: str = "") -> None:
     if as_json:
         typer.echo(json.dumps([p.model_dump(mode="json") for p in made], indent=1))
     elif quiet:
         for p in made:
             typer.echo(terminal.plain_place(p.video) if p.video else f"{p.actor_id} {p.status}: {p.error}")
     else:
-        terminal.productions(out, made, seconds)
+        terminal.productions(out, made, seconds, sheet)
     if any(p.status is Status.CANCELLED for p in made):
         raise typer.Exit(EXIT_CANCELLED)
     if any(p.status is Status.FAILED for p in made):

@@ -64,7 +64,7 @@ class _Watch:
             self._out.print(f"{'there already' if seen.cached else 'made'}: {escape(seen.title)}")
 
 
-def productions(out: Console, made: Sequence[Production], seconds: float) -> None:
+def productions(out: Console, made: Sequence[Production], seconds: float, sheet: str = "") -> None:
     """The final table: actor, status, film, seconds, cached stages; then files, failures and warnings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, right in (("actor", 0), ("status", 0), ("film", 1), ("seconds", 1), ("cached", 1)):
@@ -83,6 +83,8 @@ def productions(out: Console, made: Sequence[Production], seconds: float) -> Non
             out.print(f"[{STYLES[p.status]}]{p.actor_id}[/]  {escape(p.error)}")
         for warning in p.warnings:
             out.print(f"  [yellow]![/] {escape(warning)}")
+    if sheet:
+        out.print(f"[bold]contact sheet[/]  {place(sheet)}")
     counts = {status: sum(p.status is status for p in made) for status in Status}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "nothing to do"
     out.print(f"\n{said} in {seconds:.1f} s")
