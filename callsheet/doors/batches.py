@@ -35,7 +35,10 @@ def produce_all(
     out: Console,
     verbose: bool,
 ) -> tuple[list[Production], str]:
-    """Productions, and where their contact sheet is. Runs the batch flow here, with bars. Everything is checked before a server starts."""
+    """Run the batch flow here, with bars: the productions, and where their contact sheet is.
+
+    Everything is checked before a server starts.
+    """
     settings = Settings.load()
     rows = _checked(manifest, only, settings)
     check_writable(manifest, only)
