@@ -210,9 +210,11 @@ def test_two_characters_look_different(films: dict[str, Made]) -> None:
 
 
 def test_a_guest_brings_her_own_poster_and_takes(films: dict[str, Made]) -> None:
-    leo, ava = films[LEO].production, films[AVA].production
-    assert leo.posters[AVA] == ava.posters[AVA]
-    assert leo.takes[AVA] == ava.takes[AVA]
+    leo, ava = films[LEO], films[AVA]
+    assert leo.production.posters[AVA] == ava.production.posters[AVA]
+    hers = {take.fingerprint for take in ava.film.takes}
+    assert hers <= {take.fingerprint for take in leo.film.takes}, "her takes are made once"
+    assert list(leo.production.takes) == [LEO], "and delivered with her own film"
 
 
 def test_every_file_of_a_production_is_in_the_delivery(made: Made) -> None:
@@ -247,6 +249,8 @@ def test_all_links_of_the_contact_sheet_resolve(shipped: Shipped) -> None:
     links = [unescape(link) for link in re.findall(r'(?:src|href|poster)="([^"]+)"', sheet.read_text())]
     assert len(links) > 3 * 9, "each has a film twice, a thumbnail, a poster twice, takes and captions"
     for link in links:
+        if link.startswith("data:text/vtt"):          # a page in a folder may not load captions from beside it
+            continue
         assert not urlsplit(link).scheme, f"{link} is not relative: the folder could not be moved"
         assert (sheet.parent / unquote(urlsplit(link).path)).is_file(), link
 

@@ -42,11 +42,13 @@ def house(folder: Path, manifest: Path) -> Iterator[House]:
 def test_the_schedule_makes_the_night_s_films(house: House, manifest: Path) -> None:
     nightly = house.deployment("batch/nightly")
     assert [s["schedule"]["cron"] for s in house.get(f"/deployments/{nightly}")["schedules"]] == ["0 2 * * *"]
-    soon = datetime.now(UTC) + timedelta(seconds=20)   # the server plans new schedules every 5 s
-    house.post(
+    soon = datetime.now(UTC) + timedelta(seconds=20)   # the server plans new schedules within some seconds
+    [schedule] = house.post(
         f"/deployments/{nightly}/schedules",
-        [{"schedule": {"interval": 86400, "anchor_date": soon.isoformat()}, "active": True}],
+        [{"schedule": {"interval": 60, "anchor_date": soon.isoformat()}, "active": True}],
     )
+    house.wait("the schedule to start a run", lambda: house.runs("batch/nightly"))
+    house.delete(f"/deployments/{nightly}/schedules/{schedule['id']}")            # one night is enough
     runs = house.ended("batch/nightly")
     assert [(run["state_type"], run["auto_scheduled"]) for run in runs] == [("COMPLETED", True)], house.words()
     films = house.films()

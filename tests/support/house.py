@@ -45,6 +45,9 @@ class House:
         answer.raise_for_status()
         return answer.json()
 
+    def delete(self, path: str) -> None:
+        httpx.delete(f"{self.api}{path}", timeout=30).raise_for_status()
+
     def deployment(self, name: str) -> str:
         return str(self.get(f"/deployments/name/{name}")["id"])
 
