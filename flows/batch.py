@@ -24,7 +24,7 @@ from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu, Order
 from callsheet.production import Production, Status
 from callsheet.recipe import Stage
-from flows.pool import at_the_pool, insist
+from flows.pool import at_the_pool, why_missing
 from flows.produce import produce
 from flows.shoot import prepared, shoot, unmade
 from tasks.results import contact_sheet, joined
@@ -75,14 +75,18 @@ def batch(
     return productions
 
 
-def _shoot_first(orders: Mapping[str, Order]) -> dict[str, CallsheetError]:
-    """One shoot per base model over the orders whose GPU half is not made. Actor id -> why it failed."""
+def _shoot_first(orders: dict[str, Order]) -> dict[str, CallsheetError]:
+    """One shoot per base model over the orders whose GPU half is not made. Actor id -> why it failed.
+
+    Leaves the orders admitted, so that nobody has to hash their files again.
+    """
     failed: dict[str, CallsheetError] = {}
     families: dict[str, dict[str, Film]] = {}
-    for who, order in orders.items():
+    for who, order in list(orders.items()):
         with running(order.title, current().refresh, current().started, current().gpu):
             try:
                 film = prepared(order)
+                orders[who] = film.order
                 if unmade(film):
                     family = current().records.facts(film.loras[0].ref())["family"]
                     families.setdefault(str(family), {})[who] = film
@@ -103,18 +107,14 @@ def _one_shoot(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
     if run.gpu is not Gpu.POOL:
         ended = shoot(orders, sorted(run.refresh), run.started)
         return {who: error for who, error in zip(films, ended, strict=True) if error is not None}
+    broken: CallsheetError | None = None
     try:
         at_the_pool(orders, run.refresh, run.started)
     except CallsheetError as error:
         get_run_logger().error("%s", error)
-        return dict.fromkeys(films, error)
-    failed = {}
-    for who, film in films.items():
-        try:
-            insist(unmade(film))
-        except CallsheetError as error:
-            failed[who] = error
-    return failed
+        broken = error
+    missing = {who: unmade(film) for who, film in films.items()}
+    return {who: broken or why_missing(recipes) for who, recipes in missing.items() if recipes}
 
 
 def _produce_each(

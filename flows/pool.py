@@ -47,13 +47,11 @@ def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: dat
         raise EngineError(engine="the gpu pool", what="the shoot", detail=f"run {ended.name} ended {word}")
 
 
-def insist(missing: Sequence[Recipe]) -> None:
-    """Raise for the first recipe that the pool did not make, with the reason that its log gives."""
-    if not missing:
-        return
+def why_missing(missing: Sequence[Recipe]) -> EngineError:
+    """The first recipe that the pool did not make, with the reason that its log gives."""
     recipe = missing[0]
     failure = current().records.failure(recipe)
-    raise EngineError(
+    return EngineError(
         engine="the gpu pool",
         what=f"{recipe.stage} {recipe.label}",
         detail=failure.message if failure else "the pool ended without it",

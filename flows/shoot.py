@@ -17,7 +17,7 @@ from callsheet.film import Film
 from callsheet.models import Gpu, Order
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.sources import admit
-from flows.pool import at_the_pool, insist
+from flows.pool import at_the_pool, why_missing
 from tasks.intake import intake
 from tasks.lipsync import lipsync
 from tasks.poster import poster
@@ -81,7 +81,9 @@ def filmed(film: Film) -> None:
     missing = unmade(film)
     if missing and run.gpu is Gpu.POOL:
         at_the_pool([film.order], run.refresh, run.started)
-        insist([recipe for recipe in missing if run.records.current(recipe, run.since(recipe.stage)) is None])
+        missing = unmade(film)
+        if missing:
+            raise why_missing(missing)
     footage(film)
 
 
