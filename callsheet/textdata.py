@@ -7,6 +7,7 @@ read from parser events alone, so no constructor ever runs; empty, `~` and `null
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator
@@ -48,10 +49,20 @@ def readable(path: str | Path) -> Iterator[None]:
 def require(path: Path, kind: str) -> None:
     """Raises FileMissing unless a regular file is there, FileUnreadable unless its bytes can be had."""
     with readable(path):
+        if path.is_dir():
+            raise FileUnreadable(path=str(path), detail="it is a folder", remedy=f"name the {kind}'s file in it")
         if not path.is_file():
-            raise FileMissing(path=str(path), what=kind)
+            raise FileMissing(path=str(path), what=kind, remedy=_look_again(path))
         with path.open("rb") as file:
             file.read(1)
+
+
+def _look_again(path: Path) -> str:
+    """What to do about a file that is not there: a file beside it with nearly that name, else where was looked."""
+    folder = path.parent
+    beside = [one.name for one in folder.iterdir() if one.is_file()] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f"did you mean {near[0]}?" if near else f"check the path; there is no such file in {folder.absolute()}"
 
 
 def read_text(path: Path, kind: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.errors import FileMissing, ManifestInvalid
-from callsheet.textdata import json_tree, read_tree, yaml_tree
+from callsheet.errors import FileMissing, FileUnreadable, ManifestInvalid
+from callsheet.textdata import json_tree, read_tree, require, yaml_tree
 
 
 def test_yaml_scalars_stay_what_was_written() -> None:
@@ -63,3 +63,16 @@ def test_a_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileMissing, match=r"x\.yaml is not there"):
         read_tree(tmp_path / "x.yaml", "script")
+
+
+def test_a_file_that_is_not_there_is_guessed_from_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "actors.csv").write_text("id\n")
+    with pytest.raises(FileMissing, match=r"actor\.csv is not there \(manifest\): did you mean actors\.csv\?"):
+        require(tmp_path / "actor.csv", "manifest")
+    with pytest.raises(FileMissing, match="check the path; there is no such file in"):
+        require(tmp_path / "films.json", "manifest")
+
+
+def test_a_folder_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileUnreadable, match="it is a folder"):
+        require(tmp_path, "manifest")

@@ -68,7 +68,7 @@ def productions(out: Console, made: Sequence[Production], seconds: float, sheet:
     """The final table: actor, status, film, seconds, cached stages; then files, failures and warnings."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, right in (("actor", 0), ("status", 0), ("film", 1), ("seconds", 1), ("cached", 1)):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+        table.add_column(name, justify="right" if right else "left", no_wrap=out.width >= 80, overflow="fold")
     for p in made:
         cached = f"{sum(row.cached for row in p.stages)}/{len(p.stages)}" if p.stages else ""
         film = f"{p.duration:.2f} s  {p.format}" if p.duration else ""
