@@ -74,7 +74,7 @@ def test_after_kill_9_of_who_held_every_slot_the_next_run_gets_them_all_at_once(
     assert not first_use(home).exists(), "the slots would be freed again"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_that_joins_another_does_not_take_its_slots(home: Path) -> None:
     with _taking(home, _all_slots()) as (_, first), _taking(home, 1, patience_s=1) as (_, second):
         assert (first, second) == ("taken", "denied")

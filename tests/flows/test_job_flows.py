@@ -344,11 +344,13 @@ def _last_run(name: str) -> Any:
 def _reply_page(run_id: Any) -> str:
     """The JSON that the run shows as its reply."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 
     async def read() -> Any:
         async with get_client() as client:
             return await client.read_artifacts(
-                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]), key=ArtifactFilterKey(any_=["reply"])))
 
-    return str(asyncio.run(read())[0].data).removeprefix("```json").removesuffix("```")
+    [page] = asyncio.run(read())                      # a run has others: Prefect keeps its result as one
+    return str(page.data).removeprefix("```json").removesuffix("```")
