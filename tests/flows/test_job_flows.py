@@ -286,6 +286,7 @@ def test_the_command_prints_the_reply_and_nothing_else(home: Path) -> None:
     assert Reply.model_validate_json(done.stdout).output == run(example("segment"))[0].output
 
 
+@pytest.mark.soak
 def test_the_command_ends_with_1_when_the_request_was_not_to_blame(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:

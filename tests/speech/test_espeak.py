@@ -157,7 +157,7 @@ def test_languages_are_known_before_anything_is_spoken() -> None:
     assert {"en-us", "en-gb", "de", "fr-fr", "ja", "zh"} <= set(known) and known == tuple(sorted(known))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_every_language_it_offers_speaks(tmp_path: Path) -> None:
     silent = []
     for language in Espeak().languages():
