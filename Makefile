@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help demo test fast soak lint lock clean
+.PHONY: help faces demo test fast soak lint lock clean
 
 help:
 	@echo 'make demo      three actors become finished videos, from nothing'
 	@echo 'make test      linters, types and all tests but the soak'
 	@echo 'make fast      the quick tests alone'
 	@echo 'make soak      the long matrices'
+	@echo 'make faces     adds what lip-syncs and enlarges real pictures without a GPU'
 	@echo 'make lock      compile the hash-locked requirements anew'
 	@echo 'make clean     remove the virtual environment, ./.callsheet and its database'
 
@@ -32,18 +33,36 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/run.done
 	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/faces.done: requirements-faces.lock $(VENV)/run.done
+	@echo 'installing faces: landmarks and Real-ESRGAN ...'
+	@$(PIP) install --no-deps --require-hashes -r requirements-faces.lock
+	@touch $@
+
+faces: $(VENV)/faces.done
+
 demo: $(VENV)/run.done
 	@$(BIN)/callsheet run manifests/examples/actors.csv
 
-test: lint $(VENV)/dev.done
+test: lint $(VENV)/dev.done $(VENV)/faces.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
 	$(BIN)/python -m pytest -m 'slow and not soak'
 
-fast: $(VENV)/dev.done
+fast: $(VENV)/dev.done $(VENV)/faces.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
 
-soak: $(VENV)/dev.done
+soak: $(VENV)/dev.done $(VENV)/faces.done
 	$(BIN)/python -m pytest -m soak
+
+.bench/venv/run.done: requirements-bench.lock | $(BIN)/python
+	@echo 'installing moviepy into .bench/venv ...'
+	@$(BIN)/python -m venv .bench/venv
+	@.bench/venv/bin/python -m pip --disable-pip-version-check -q install --no-deps --require-hashes \
+		-r requirements-bench.lock
+	@touch $@
+
+.PHONY: bench
+bench: $(VENV)/run.done .bench/venv/run.done    # make bench ARGS='--growth', ARGS='--quick --repeat 1'
+	@$(BIN)/python -m bench.run $(ARGS)
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check
@@ -55,6 +74,8 @@ lock: $(VENV)/dev.done
 		--generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --extra build --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q requirements-faces.in --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -c requirements-dev.lock -o requirements-faces.lock
 
 clean:                      # as root the database lies elsewhere, and only callsheet knows where
 	@! $(BIN)/python -c 'import callsheet.doors.local.remove' 2>/dev/null || \

@@ -72,6 +72,9 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
     captions = "".join(
         f'<a href="{_link(url, base)}">{escape(url.rpartition(".")[2])}</a>' for url in p.captions
     )
+    stems = "".join(
+        f'<a href="{_link(url, base)}">{escape(name.replace("_", " "))}</a>' for name, url in p.stems.items()
+    )
     track = "".join(
         f'<track kind="captions" label="captions" src="{_caption_source(url, base, texts)}">'
         for url in p.captions
@@ -92,7 +95,7 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
  {cached} of {len(p.stages)} stages were there already</p>{notes}
 <div class="takes">{takes}</div>
 <p class="links"><a href="{_link(p.video, base)}">video</a>
- <a href="{_link(p.posters[p.actor_id], base)}">poster</a>{captions}</p>
+ <a href="{_link(p.posters[p.actor_id], base)}">poster</a>{captions}{stems}</p>
 {_stages(p)}</div></article>"""
 
 

@@ -6,6 +6,7 @@
     │   ├── OrderInvalid          order.invalid          an order contradicts itself
     │   ├── DialogueInvalid       dialogue.invalid       a tag or name in a dialogue fits nobody of the cast
     │   ├── SceneTooShort         scene.too_short        dialogue or transitions do not fit the scene
+    │   ├── ClipTooShort          clip.too_short         the transitions at both ends of a clip do not fit into it
     │   ├── FileMissing           file.missing           a file that the order names is not there
     │   ├── FileUnreadable        file.unreadable        a file that the order names may not or cannot be read
     │   ├── FileChanged           file.changed           a file changed while its order was running
@@ -30,6 +31,7 @@
     ├── DownloadFailed          download.failed        time-out or lost connection (retryable)
     │   └── DownloadGone          download.gone          the server says that it is not there, or not for us
     ├── MediaError              media.failed           ffmpeg failed on our own material
+    ├── QualityRefused          check.refused          the finished film has faults, and its order delivers none
     ├── StoreError              store.failed           the store answered with an error (retryable)
     │   ├── NotInStore            store.missing          a file or record that should be there is not
     │   ├── StoreCorrupt          store.corrupt          bytes differ from their digest
@@ -154,6 +156,12 @@ class SceneTooShort(InputError):
     code = "scene.too_short"
     summary = "scene {scene} lasts {seconds} s but needs {needed} s for its {reason}"
     remedy = "make the scene longer, shorten the {reason}, or set fit to grow"
+
+
+class ClipTooShort(InputError):
+    code = "clip.too_short"
+    summary = "{clip} lasts {seconds} s but needs {needed} s for its transitions"
+    remedy = "use a longer clip, or transitions of at most {most} s there: --seconds {most}"
 
 
 class FileMissing(InputError):
@@ -313,6 +321,14 @@ class MediaError(CallsheetError):
     code = "media.failed"
     summary = "ffmpeg could not {what} ({detail})"
     remedy = "run again; if it fails the same way, report it with the log of this run"
+
+
+class QualityRefused(CallsheetError):
+    """The film is made and kept, but not delivered. `findings` names each fault with its place and remedy."""
+
+    code = "check.refused"
+    summary = "{title} is not delivered, {count} found: {findings}"
+    remedy = "mend that, or set the policy of checks to retry (such scenes are shot anew) or to warn (it is delivered)"
 
 
 class StoreError(CallsheetError):

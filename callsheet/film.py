@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from callsheet.models import Order
 from callsheet.recipe import Recipe, canonical, digest
 from callsheet.recipes import (
+    AlignRecipe,
+    CheckRecipe,
     ConformRecipe,
     IntakeRecipe,
     LipsyncRecipe,
@@ -19,6 +21,7 @@ from callsheet.recipes import (
     TakeRecipe,
     TrainCompleteRecipe,
     UploadRecipe,
+    UpscaleRecipe,
 )
 from callsheet.timeline import Timeline
 
@@ -35,13 +38,16 @@ class Film:
     loras: tuple[TrainCompleteRecipe, ...]
     sources: tuple[IntakeRecipe, ...]
     speech: tuple[SpeechRecipe, ...]
+    align: tuple[AlignRecipe, ...]
     posters: tuple[PosterRecipe, ...]
     takes: tuple[TakeRecipe, ...]
     segments: tuple[SegmentRecipe, ...]
     lipsync: tuple[LipsyncRecipe, ...]
+    upscale: tuple[UpscaleRecipe, ...]
     conform: tuple[ConformRecipe, ...]
     splice: SpliceRecipe
     mix: MixRecipe
+    check: CheckRecipe
     upload: UploadRecipe
 
     def recipes(self) -> Iterator[Recipe]:
@@ -49,13 +55,16 @@ class Film:
         yield from self.loras
         yield from self.sources
         yield from self.speech
+        yield from self.align
         yield from self.posters
         yield from self.takes
         yield from self.segments
         yield from self.lipsync
+        yield from self.upscale
         yield from self.conform
         yield self.splice
         yield self.mix
+        yield self.check
         yield self.upload
 
 

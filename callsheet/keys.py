@@ -78,6 +78,15 @@ def captions(job_id: str, kind: Literal["srt", "vtt"]) -> str:
     return _job(job_id, f"captions.{kind}")
 
 
+STEMS = ("voice", "music_effects", "full_mix")
+"""The sound of a film as files of their own; the first two add up to what the third is mastered from."""
+
+
+def stem(job_id: str, name: str) -> str:
+    """Key of one of STEMS."""
+    return _job(job_id, f"audio/{name}.wav")
+
+
 def production(job_id: str) -> str:
     """Key of the production's account: what was made, by what, at what cost."""
     return _job(job_id, "production.json")

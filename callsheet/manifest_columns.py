@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from callsheet.models import Actor, CaptionMode, Ducking, Order, Poster, Scene, Sound, Transition, Voice
+from callsheet.models import (
+    Actor,
+    CaptionMode,
+    Check,
+    Ducking,
+    Generate,
+    Order,
+    Poster,
+    Scene,
+    Sound,
+    Transition,
+    Voice,
+)
 from callsheet.textdata import UNPRINTABLE
 from callsheet.units import Slug
 from callsheet.words import (
@@ -27,6 +39,7 @@ from callsheet.words import (
     QualityText,
     StatusText,
     Text,
+    YesNo,
     meant,
     of,
     told,
@@ -116,11 +129,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("ambience_volume", of(Sound, "ambience_volume"), "Level of the ambience.", "0.1"),
     Column("effects", Annotated[Effects, AfterValidator(_few)], "Sounds as file@second or file@second:volume, with ; "
            "between them; beat the script's.", "sounds/chime.flac@3.5:0.6"),
+    Column("platform", word_of(of(Sound, "platform")), "Whose loudness the film is brought to; empty is -14 LUFS.",
+           "podcast"),
+    Column("stems", YesNo, "Whether voice, music-and-effects and full mix are delivered as files of their own.", "yes"),
     Column("captions", word_of(CaptionMode), "off, beside (files), or burned (files and picture).", "burned"),
+    Column("karaoke", YesNo, "Whether burned captions highlight each word while it is spoken.", "yes"),
     Column("orientation", OrientationText, "Turns the tier's own delivery.", "portrait"),
     Column("format", FormatText, "Delivered size and rate; beats the tier's.", "1080x1920@30"),
     Column("quality", QualityText, "Tier, in any case; fast means draft, ultra means premium.", "standard"),
     Column("engine", Slug, "Engine for pictures and clips.", "auto"),
+    Column("upscale", of(Generate, "upscale"), "Engine that enlarges clips where the delivery is larger: off, auto or "
+           "its name.", "auto"),
+    Column("margin", YesNo, "Whether the placeholder writes prompt and time below its pictures.", "no"),
+    Column("check", word_of(of(Check, "policy")), "What findings of the quality gate lead to: warn, retry (scenes are "
+           "shot anew) or stop.", "retry"),
     Column("fit", word_of(of(Order, "fit")), "Dialogue longer than its scene: grow the scene, or error.", "grow"),
     Column("seed", of(Order, "seed"), "Fixed numbers give the same pictures again.", "42"),
     Column("steps", of(Poster, "steps"), "Poster: sampling steps.", "22"),

@@ -12,7 +12,16 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from callsheet.presets import DELIVER, Quality, TransitionKind, delivery_size
+from callsheet.presets import (
+    DEFAULT_PLATFORM,
+    DELIVER,
+    LOUDNESS,
+    LoudnessTarget,
+    Platform,
+    Quality,
+    TransitionKind,
+    delivery_size,
+)
 from callsheet.units import Colour, Frozen, Pixels, Rate, Seconds, Sha256, Slug, Volume
 
 
@@ -110,6 +119,8 @@ class Scene(Frozen):
     language: str = Field("en-us", pattern=r"^[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{2,8})*$")
     transition: Transition = Transition()
     """Into the next scene; the last scene's is not used."""
+    retake: int = Field(0, ge=0, le=100)
+    """How often the scene was shot anew: each retake has another seed, and nothing else changes."""
 
 
 class TakeSpec(Frozen):
@@ -155,9 +166,23 @@ class Sound(Frozen):
     ambience_volume: Volume = 0.1
     effects: tuple[Effect, ...] = Field((), max_length=100)
     ducking: Ducking = Ducking()
-    loudness_lufs: float = Field(-14.0, ge=-40, le=-5)
-    """Integrated loudness of the finished film."""
-    true_peak_dbtp: float = Field(-1.0, ge=-9, le=0)
+    platform: Platform | None = None
+    """Whose loudness the film is brought to; None is -14 LUFS, -1 dBTP."""
+    loudness_lufs: float | None = Field(None, ge=-40, le=-5)
+    """Integrated loudness of the finished film; beats the platform's."""
+    true_peak_dbtp: float | None = Field(None, ge=-9, le=0)
+    """Highest true peak; beats the platform's."""
+    stems: bool = False
+    """Whether voice, music-and-effects and full mix are exported as files of their own too."""
+
+    @property
+    def loudness(self) -> LoudnessTarget:
+        """What the film is brought to."""
+        target = LOUDNESS[self.platform or DEFAULT_PLATFORM]
+        return LoudnessTarget(
+            target.lufs if self.loudness_lufs is None else self.loudness_lufs,
+            target.true_peak_dbtp if self.true_peak_dbtp is None else self.true_peak_dbtp,
+        )
 
 
 class CaptionMode(StrEnum):
@@ -166,12 +191,22 @@ class CaptionMode(StrEnum):
     BURNED = "burned"
 
 
+class SpokenWord(Frozen):
+    """One word, and when it is heard. Seconds of whatever holds it: line, clip or film."""
+
+    text: str
+    start: Seconds
+    end: Seconds
+
+
 class Cue(Frozen):
     """One caption: `text` is shown from `start` to `end`, in seconds of the film or clip."""
 
     text: str = Field(min_length=1, max_length=500)
     start: Seconds
     end: Seconds
+    words: tuple[SpokenWord, ...] = ()
+    """When each of its words is heard, in the same time; empty where nobody knows."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -190,6 +225,9 @@ class CaptionStyle(Frozen):
     stroke_width: float = Field(2, ge=0, le=40)
     position_y: float = Field(0.75, ge=0, le=1)
     """Centre of the text, as a share of the picture's height from its top."""
+    karaoke: bool = False
+    """Whether each word is highlighted while it is spoken, where the times of the words are known."""
+    highlight_color: Colour = "yellow"
 
 
 class Captions(Frozen):
@@ -242,6 +280,10 @@ class Generate(Frozen):
     steps: int | None = Field(None, ge=1, le=200)
     cfg: float | None = Field(None, ge=0, le=30)
     px: int | None = Field(None, ge=64, le=4096)
+    upscale: str = "off"
+    """Engine that enlarges clips where the delivery is larger: `off`, `auto`, or an engine's name."""
+    margin: bool = True
+    """Whether the placeholder writes prompt, settings and time below its pictures."""
 
 
 class Gpu(StrEnum):
@@ -250,6 +292,24 @@ class Gpu(StrEnum):
     AUTO = "auto"
     HERE = "here"
     POOL = "pool"
+
+
+class CheckPolicy(StrEnum):
+    """What findings of the quality gate lead to."""
+
+    WARN = "warn"
+    RETRY = "retry"
+    STOP = "stop"
+
+
+class Check(Frozen):
+    """The quality gate: each finished film is looked at and listened to before it is delivered."""
+
+    policy: CheckPolicy = CheckPolicy.WARN
+    """`warn` delivers and tells; `retry` first shoots the scenes with findings anew, with another seed;
+    `stop` delivers nothing."""
+    retries: int = Field(1, ge=1, le=5)
+    """How often one scene is shot anew at most. What is found after that is a warning."""
 
 
 class Order(Frozen):
@@ -267,6 +327,7 @@ class Order(Frozen):
     poster: Poster | None = Poster()
     """None makes no poster frames: clips then start from their words alone."""
     generate: Generate = Generate()
+    check: Check = Check()
     fit: Literal["grow", "error"] = "grow"
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Of the scenes; posters and takes follow each actor's own."""

@@ -20,7 +20,9 @@ from callsheet.manifest_columns import POSTER_WORDS, Mistake, read_cells
 from callsheet.models import (
     Actor,
     Captions,
+    CaptionStyle,
     CharacterSheet,
+    Check,
     Ducking,
     Effect,
     Format,
@@ -42,6 +44,10 @@ MAX_CAST = 8
 Value = TypeVar("Value", bound=Frozen)
 _PLENTY_FRAMES = 4
 """A scene this much longer than any transition holds two of them, however they are rounded to frames."""
+_GENERATE_WORDS = ("engine", "upscale", "margin")
+_SOUND_WORDS = (
+    "music", "music_volume", "duck_db", "ambience", "ambience_volume", "effects", "platform", "stems",
+)
 _SCENE_WORDS = ("emotion", "angle", "intensity", "language", "transition", "transition_seconds")
 
 
@@ -176,10 +182,11 @@ class Reader:
                 cast=tuple(cast),
                 scenes=scenes,
                 sound=sound,
-                captions=once(Captions, **({"mode": words["captions"]} if "captions" in words else {})),
+                captions=self._captions(),
                 format=delivered,
                 poster=once(Poster, **{name: words[name] for name in POSTER_WORDS if name in words}),
-                generate=once(Generate, **({"engine": words["engine"]} if "engine" in words else {})),
+                generate=once(Generate, **{name: words[name] for name in _GENERATE_WORDS if name in words}),
+                check=once(Check, **({"policy": words["check"]} if "check" in words else {})),
                 **given,
             )
         except ValidationError as error:
@@ -187,6 +194,13 @@ class Reader:
                 self.tell(str(details["loc"][0]) if details["loc"] else "script", *told(details))
             return None
         return order if self._fits(order) else None
+
+    def _captions(self) -> Captions:
+        words, once = self.values, self.disk.once
+        given = {"mode": words["captions"]} if "captions" in words else {}
+        if "karaoke" in words:
+            given["style"] = once(CaptionStyle, karaoke=words["karaoke"])
+        return once(Captions, **given)
 
     def _fits(self, order: Order) -> bool:
         error = self.disk.misfit(order) if len(order.scenes) > 1 else None
@@ -242,7 +256,7 @@ class Reader:
     def _sound(self, script: Script | None) -> Sound:
         own = {
             name: self.values[name]
-            for name in ("music", "music_volume", "duck_db", "ambience", "ambience_volume", "effects")
+            for name in _SOUND_WORDS
             if name in self.values
         }
         for name in ("music", "ambience"):
@@ -259,7 +273,7 @@ class Reader:
         once = self.disk.once
         levels = {"base_volume": words.get("music_volume"), "duck_db": words.get("duck_db")}
         given = {name: once(SourceFile, path=words[name]) for name in ("music", "ambience") if name in words}
-        given |= {name: words[name] for name in ("ambience_volume",) if name in words}
+        given |= {name: words[name] for name in ("ambience_volume", "platform", "stems") if name in words}
         return once(
             Sound,
             **given,

@@ -94,8 +94,14 @@ def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choic
         emotion=spec.emotion,
         angle=spec.angle,
         intensity=spec.intensity,
+        margin=margin(order, choices),
         seed=seed_for(actor.seed, "take", actor.id, spec.emotion, spec.angle, spec.intensity),
     )
+
+
+def margin(order: Order, choices: Choices) -> bool:
+    """Whether a drawn clip is lettered; for an engine that does not draw it would change nothing."""
+    return order.generate.margin and choices.clips.name == "placeholder"
 
 
 def nearest_take(scene: Scene, takes: tuple[TakeSpec, ...]) -> int:

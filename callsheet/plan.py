@@ -7,34 +7,44 @@ with estimates before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
 
-from callsheet import keys
-from callsheet.cues import cues_for, shifted
+from callsheet import finishing
+from callsheet.cues import cues_for, shifted, wordless
 from callsheet.film import Film, order_fingerprint
-from callsheet.models import CaptionMode, Cue, Line, Order, Scene, SourceFile
-from callsheet.persona import digest_of, first_picture, lora_use, nearest_take, poster, seed_for, take, train_complete
+from callsheet.models import CaptionMode, Cue, Line, Order, Scene, SpokenWord
+from callsheet.persona import (
+    digest_of,
+    first_picture,
+    lora_use,
+    margin,
+    nearest_take,
+    poster,
+    seed_for,
+    take,
+    train_complete,
+)
 from callsheet.presets import DELIVER, ENCODE, GENERATE, generation_size
 from callsheet.prompts import negative_prompt, segment_prompt
-from callsheet.recipe import Recipe, Ref
+from callsheet.recipe import Recipe
 from callsheet.recipes import (
+    AlignRecipe,
     Choices,
     ClipRecipe,
     ConformRecipe,
-    DeliveredFile,
     EncodeSettings,
     IntakeRecipe,
     LipsyncRecipe,
-    MixRecipe,
-    PlacedEffect,
     PlacedVoice,
-    PosterRecipe,
     SegmentRecipe,
     SpeechRecipe,
     SpliceRecipe,
     TakeRecipe,
-    UploadRecipe,
+    UpscaleRecipe,
 )
 from callsheet.timeline import SceneTime, SegmentTime, Timeline, timeline
 
@@ -46,17 +56,23 @@ def lines(order: Order, choices: Choices) -> tuple[tuple[SpeechRecipe, ...], ...
     return tuple(tuple(_speech(order, scene, line, choices) for line in scene.lines) for scene in order.scenes)
 
 
-def film(order: Order, choices: Choices, spoken: Mapping[str, float]) -> Film:
-    """Plan an admitted order. `spoken` has the seconds of each line that is made, by recipe fingerprint.
+def film(
+    order: Order,
+    choices: Choices,
+    spoken: Mapping[str, float],
+    aligned: Mapping[str, Sequence[SpokenWord]] = MappingProxyType({}),
+) -> Film:
+    """Plan an admitted order. `spoken` has the seconds of each line that is made, `aligned` its words' times
+    in seconds of the line, both by fingerprint of the line's speech recipe.
 
     While some are not made, scenes grow with the estimates: only what is known to be too long is refused.
     Raises SceneTooShort.
     """
     said = lines(order, choices)
     seconds = [[spoken.get(line.fingerprint, _estimated(line)) for line in scene] for scene in said]
-    exact = all(line.fingerprint in spoken for scene in said for line in scene)
+    exact = all(line.fingerprint in spoken and line.fingerprint in aligned for scene in said for line in scene)
     laid = order if exact else order.model_copy(update={"fit": "grow"})
-    return _Planner(order, choices, said, timeline(laid, seconds)).film(exact)
+    return _Planner(order, choices, said, timeline(laid, seconds), aligned).film(exact)
 
 
 def sources(order: Order) -> tuple[IntakeRecipe, ...]:
@@ -68,6 +84,11 @@ def sources(order: Order) -> tuple[IntakeRecipe, ...]:
         IntakeRecipe(label=path.rpartition("/")[2], path=path, sha256=sha256, kind="audio")
         for sha256, path in named.items()
     )
+
+
+def alignment(line: SpeechRecipe) -> AlignRecipe:
+    """When the words of a line are heard: for its captions, and for mouths."""
+    return AlignRecipe(label=line.label, audio=line.ref(), text=line.text, language=line.language)
 
 
 def _speech(order: Order, scene: Scene, line: Line, choices: Choices) -> SpeechRecipe:
@@ -95,6 +116,7 @@ class _Planner:
     choices: Choices
     said: tuple[tuple[SpeechRecipe, ...], ...]
     time: Timeline
+    aligned: Mapping[str, Sequence[SpokenWord]]
 
     def film(self, exact: bool) -> Film:
         order, choices = self.order, self.choices
@@ -104,9 +126,10 @@ class _Planner:
             for actor in order.cast
             for n, spec in enumerate(order.takes)
         }
-        raw, synced, conformed = self._clips(takes)
+        raw, synced, enlarged, conformed = self._clips(takes)
         splice = self._splice(conformed)
-        mix = self._mix(splice)
+        voices, cues = tuple(self._voices()), self.cues()
+        mix = finishing.mix(order, self.time, splice, voices, cues)
         posters = tuple(poster(order, actor, choices) for actor in order.cast) if order.poster else ()
         return Film(
             order=order,
@@ -116,21 +139,25 @@ class _Planner:
             loras=tuple(train_complete(actor) for actor in order.cast),
             sources=sources(order),
             speech=tuple(dict.fromkeys(line for scene in self.said for line in scene)),
+            align=tuple(dict.fromkeys(alignment(line) for scene in self.said for line in scene)),
             posters=posters,
             takes=tuple(takes.values()),
             segments=tuple(raw),
             lipsync=tuple(synced),
+            upscale=tuple(enlarged),
             conform=tuple(conformed),
             splice=splice,
             mix=mix,
-            upload=self._upload(job_id, posters, takes, mix),
+            check=finishing.check(order, self.time, mix, voices, cues),
+            upload=finishing.upload(order, job_id, choices.destination, posters, takes, mix),
         )
 
     def _clips(
         self, takes: Mapping[tuple[str, int], TakeRecipe]
-    ) -> tuple[list[SegmentRecipe], list[LipsyncRecipe], list[ConformRecipe]]:
+    ) -> tuple[list[SegmentRecipe], list[LipsyncRecipe], list[UpscaleRecipe], list[ConformRecipe]]:
         raw: list[SegmentRecipe] = []
         synced: list[LipsyncRecipe] = []
+        enlarged: list[UpscaleRecipe] = []
         conformed: list[ConformRecipe] = []
         for scene, when in zip(self.order.scenes, self.time.scenes, strict=True):
             previous: ClipRecipe | None = None
@@ -139,9 +166,11 @@ class _Planner:
                 raw.append(segment)
                 lipsync = self._lipsync(segment, when, part)
                 synced += [lipsync] if lipsync else []
-                conformed.append(self._conform(lipsync or segment, part))
+                upscale = self._upscale(lipsync or segment, segment)
+                enlarged += [upscale] if upscale else []
+                conformed.append(self._conform(upscale or lipsync or segment, part))
                 previous = segment
-        return raw, synced, conformed
+        return raw, synced, enlarged, conformed
 
     def _segment(
         self,
@@ -175,7 +204,8 @@ class _Planner:
             emotion=scene.emotion,
             angle=scene.angle,
             intensity=scene.intensity,
-            seed=seed_for(order.seed, "scene", when.index),
+            margin=margin(order, self.choices),
+            seed=seed_for(order.seed, "scene", when.index, *((scene.retake,) if scene.retake else ())),
         )
 
     def _lipsync(self, segment: SegmentRecipe, when: SceneTime, part: SegmentTime) -> LipsyncRecipe | None:
@@ -183,7 +213,10 @@ class _Planner:
         ends = begins + self.time.seconds_at(part.frames)
         scene = self.order.scenes[when.index]
         voices = tuple(
-            PlacedVoice(audio=recipe.ref(), speaker=line.speaker, start=round(spoken.start - begins, 3))
+            PlacedVoice(
+                audio=recipe.ref(), speaker=line.speaker, start=round(spoken.start - begins, 3),
+                alignment=alignment(recipe).ref(),
+            )
             for recipe, line, spoken in zip(self.said[when.index], scene.lines, when.lines, strict=True)
             if spoken.start < ends and spoken.end > begins
         )
@@ -198,11 +231,23 @@ class _Planner:
             quality=self.order.quality,
         )
 
+    def _upscale(self, clip: Recipe, segment: SegmentRecipe) -> UpscaleRecipe | None:
+        """Where the delivery is larger than what was generated, and an engine for it was asked."""
+        wanted = max(
+            Fraction(self.order.delivered.width, segment.width), Fraction(self.order.delivered.height, segment.height)
+        )
+        if self.choices.upscale is None or wanted <= 1:
+            return None
+        factor = min(4, max(2, math.ceil(wanted)))
+        return UpscaleRecipe(label=clip.label, engine=self.choices.upscale, clip=clip.ref(), factor=factor)
+
     def _conform(self, clip: Recipe, part: SegmentTime) -> ConformRecipe:
         order = self.order
         burned = order.captions.mode is CaptionMode.BURNED
         start, end = (self.time.seconds_at(n) for n in (part.film_frame, part.film_frame + part.frames))
         cues = shifted(self.cues(), start, end) if burned else ()
+        if not order.captions.style.karaoke:          # then the times of words are not in the picture
+            cues = wordless(cues)
         return ConformRecipe(
             label=clip.label,
             clip=clip.ref(),
@@ -214,7 +259,7 @@ class _Planner:
             tail=part.tail,
             encode=self._encode(),
             cues=cues,
-            style=order.captions.style if cues else None,
+            style=finishing.drawn(order.captions.style) if cues else None,
         )
 
     def _encode(self) -> EncodeSettings:
@@ -233,36 +278,6 @@ class _Planner:
             encode=self._encode(),
         )
 
-    def _mix(self, splice: SpliceRecipe) -> MixRecipe:
-        sound = self.order.sound
-
-        def source(file: SourceFile | None) -> Ref | None:
-            return IntakeRecipe(sha256=digest_of(file), kind="audio").ref() if file else None
-
-        def source_of(file: SourceFile) -> Ref:
-            return IntakeRecipe(sha256=digest_of(file), kind="audio").ref()
-
-        off = self.order.captions.mode is CaptionMode.OFF
-        return MixRecipe(
-            label=self.order.title,
-            reel=splice.ref(),
-            seconds=round(self.time.seconds, 6),
-            voices=tuple(self._voices()),
-            music=source(sound.music),
-            ambience=source(sound.ambience),
-            ambience_volume=sound.ambience_volume,
-            effects=tuple(
-                PlacedEffect(audio=source_of(effect.file), start=effect.start, volume=effect.volume)
-                for effect in sound.effects
-            ),
-            ducking=sound.ducking,
-            loudness_lufs=sound.loudness_lufs,
-            true_peak_dbtp=sound.true_peak_dbtp,
-            cues=() if off else self.cues(),
-            captions=self.order.captions.mode,
-            language=self.order.scenes[0].language,
-        )
-
     def _voices(self) -> Iterator[PlacedVoice]:
         for scene, recipes, when in zip(self.order.scenes, self.said, self.time.scenes, strict=True):
             for line, recipe, spoken in zip(scene.lines, recipes, when.lines, strict=True):
@@ -274,32 +289,7 @@ class _Planner:
         cues: list[Cue] = []
         for scene, when in zip(self.order.scenes, self.time.scenes, strict=True):
             offset = self.time.seconds_at(when.start)
-            for line, spoken in zip(scene.lines, when.lines, strict=True):
-                cues += cues_for(line.text, offset + spoken.start, offset + spoken.end)
+            for line, recipe, spoken in zip(scene.lines, self.said[when.index], when.lines, strict=True):
+                words = self.aligned.get(recipe.fingerprint, ())
+                cues += cues_for(line.text, offset + spoken.start, offset + spoken.end, words)
         return tuple(cues)
-
-    def _upload(
-        self,
-        job_id: str,
-        posters: tuple[PosterRecipe, ...],
-        takes: Mapping[tuple[str, int], TakeRecipe],
-        mix: MixRecipe,
-    ) -> UploadRecipe:
-        files = [
-            DeliveredFile(source=mix.ref(), key=keys.video(job_id)),
-            DeliveredFile(source=mix.ref("thumbnail"), key=keys.thumbnail(job_id)),
-        ]
-        if mix.cues:
-            files += [DeliveredFile(source=mix.ref(kind), key=keys.captions(job_id, kind)) for kind in ("srt", "vtt")]
-        files += [
-            DeliveredFile(source=recipe.ref(), key=keys.poster(actor.id, actor.user_id, recipe.fingerprint))
-            for actor, recipe in zip(self.order.cast, posters, strict=bool(posters))
-        ]
-        lead = self.order.cast[0].id                  # a guest's takes are delivered with the guest's own film
-        files += [
-            DeliveredFile(source=recipe.ref(), key=keys.take(who, n))
-            for (who, n), recipe in takes.items()
-            if who == lead
-        ]
-        return UploadRecipe(label=self.order.title, destination=self.choices.destination, files=tuple(files))
-

@@ -93,6 +93,34 @@ ENCODE: Mapping[Quality, EncodeProfile] = MappingProxyType({
     Quality.CINEMATIC: EncodeProfile(15, "veryslow"),
 })
 
+class Platform(StrEnum):
+    """Where a film will be heard: each normalises to a loudness of its own."""
+
+    YOUTUBE = "youtube"
+    TIKTOK = "tiktok"
+    REELS = "reels"
+    PODCAST = "podcast"
+    EBU_R128 = "ebu_r128"
+
+
+@dataclass(frozen=True)
+class LoudnessTarget:
+    """Integrated loudness in LUFS and highest true peak in dBTP of a finished film."""
+
+    lufs: float
+    true_peak_dbtp: float
+
+
+LOUDNESS: Mapping[Platform, LoudnessTarget] = MappingProxyType({
+    Platform.YOUTUBE: LoudnessTarget(-14.0, -1.0),
+    Platform.TIKTOK: LoudnessTarget(-14.0, -1.0),
+    Platform.REELS: LoudnessTarget(-14.0, -1.0),
+    Platform.PODCAST: LoudnessTarget(-16.0, -1.0),
+    Platform.EBU_R128: LoudnessTarget(-23.0, -1.0),
+})
+DEFAULT_PLATFORM = Platform.YOUTUBE
+
+
 POSTER_STEPS = 22
 POSTER_FLUX_GUIDANCE = 6.5
 """FLUX's own defaults for a poster; a model family's defaults beat the tier's."""

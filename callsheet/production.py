@@ -49,6 +49,8 @@ class Production(Frozen):
     takes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Of the film's own actor: actor id -> URLs, in the order they were asked for. Guests' are with their films."""
     captions: tuple[str, ...] = ()
+    stems: dict[str, str] = Field(default_factory=dict)
+    """Where they were asked for: `voice`, `music_effects` and `full_mix` -> URL."""
     stages: tuple[StageRow, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str = ""

@@ -24,19 +24,22 @@ class Stage(StrEnum):
     TRAIN_COMPLETE = "train_complete"
     INTAKE = "intake"
     SPEECH = "speech"
+    ALIGN = "align"
     POSTER = "poster"
     TAKES = "takes"
     SEGMENTS = "segments"
     LIPSYNC = "lipsync"
+    UPSCALE = "upscale"
     CONFORM = "conform"
     SPLICE = "splice"
     MIX = "mix"
+    CHECK = "check"
     UPLOAD = "upload"
 
     @property
     def needs_gpu(self) -> bool:
         """Whether the stage belongs to the shoot, the GPU half."""
-        return self in (Stage.POSTER, Stage.TAKES, Stage.SEGMENTS, Stage.LIPSYNC)
+        return self in (Stage.POSTER, Stage.TAKES, Stage.SEGMENTS, Stage.LIPSYNC, Stage.UPSCALE)
 
 
 class Ref(Frozen):

@@ -33,6 +33,8 @@ class Choices(Frozen):
     """Actor id -> the speech engine's voice."""
     clips_have_mouths: bool
     """Whether the clip engine tells where mouths are."""
+    upscale: EngineId | None = None
+    """None where clips are not enlarged by an engine: conform then does it by interpolation."""
     destination: str
     """URL of the delivery."""
 
@@ -84,6 +86,18 @@ class SpeechRecipe(Recipe):
     text: str
 
 
+class AlignRecipe(Recipe):
+    """When each word and phone of a spoken line is heard. Artifact: main, an Alignment as JSON.
+
+    Facts: words ([text, start, end] each, in seconds of the line), method.
+    """
+
+    stage: ClassVar[Stage] = Stage.ALIGN
+    audio: Ref
+    text: str
+    language: str
+
+
 class PosterRecipe(Recipe):
     """A poster frame. Artifact: main, a JPEG of exactly width x height."""
 
@@ -127,6 +141,8 @@ class ClipRecipe(Recipe):
     emotion: str = "neutral"
     angle: str = "front"
     intensity: float = 0.5
+    margin: bool = True
+    """Whether an engine that draws may write prompt, settings and time below the picture."""
     seed: int
 
 
@@ -150,6 +166,8 @@ class PlacedVoice(Frozen):
     """Actor id."""
     start: float
     """Seconds from the start of the clip or film; negative when it began in an earlier segment."""
+    alignment: Ref | None = None
+    """An Alignment of the audio, where there is one: mouths then follow its phones, else the loudness."""
 
 
 class LipsyncRecipe(Recipe):
@@ -167,6 +185,18 @@ class LipsyncRecipe(Recipe):
     quality: str = "standard"
 
 
+class UpscaleRecipe(Recipe):
+    """A clip enlarged by an engine that knows what pictures look like. Artifact: main.
+
+    As many frames at the same rate; both sides are `factor` times as long.
+    """
+
+    stage: ClassVar[Stage] = Stage.UPSCALE
+    engine: EngineId
+    clip: Ref
+    factor: Literal[2, 3, 4]
+
+
 class EncodeSettings(Frozen):
     """x264 settings. Every clip of one film has the same, or its reel could not be copied together."""
 
@@ -180,6 +210,7 @@ class ConformRecipe(Recipe):
     """A clip at the delivery's size and rate, in its one and only encode. Artifact: main."""
 
     stage: ClassVar[Stage] = Stage.CONFORM
+    version: ClassVar[int] = 2
     clip: Ref
     width: Pixels
     height: Pixels
@@ -225,6 +256,7 @@ class MixRecipe(Recipe):
     """The film: reel and sound. Artifacts: main (MP4), thumbnail (JPEG), srt and vtt where there are cues."""
 
     stage: ClassVar[Stage] = Stage.MIX
+    version: ClassVar[int] = 2
     reel: Ref
     seconds: float
     """Length of the reel; the sound is exactly as long."""
@@ -239,6 +271,32 @@ class MixRecipe(Recipe):
     cues: tuple[Cue, ...] = ()
     captions: CaptionMode = CaptionMode.BESIDE
     language: str = "en"
+    stems: bool = False
+    """Adds artifacts voice, music_effects and full_mix: WAV, each as long as the film."""
+
+
+class CheckRecipe(Recipe):
+    """Whether a film is what was asked. Artifact: main, the report as JSON. Facts: findings."""
+
+    stage: ClassVar[Stage] = Stage.CHECK
+    film: Ref
+    frames: int
+    fps: Rate
+    width: Pixels
+    height: Pixels
+    scenes: tuple[int, ...]
+    """The frame of the film at which each scene begins; a finding belongs to the scene it lies in."""
+    windows: tuple[tuple[int, int], ...] = ()
+    """Frames of planned transitions, first and end (excluded): what is black or still there is meant."""
+    voices: tuple[PlacedVoice, ...] = ()
+    """What is said, in seconds of the film: it has to be heard there, in time."""
+    heard: bool
+    """Whether the film has any sound; one that has none is not told to be silent."""
+    loudness_lufs: float
+    true_peak_dbtp: float
+    cues: tuple[Cue, ...] = ()
+    """Captions that are burned into the picture; they have to fit it."""
+    style: CaptionStyle | None = None
 
 
 class DeliveredFile(Frozen):
@@ -256,6 +314,6 @@ class UploadRecipe(Recipe):
 
 
 ANY_RECIPE: tuple[type[Recipe], ...] = (
-    TrainCompleteRecipe, IntakeRecipe, SpeechRecipe, PosterRecipe, TakeRecipe, SegmentRecipe,
-    LipsyncRecipe, ConformRecipe, SpliceRecipe, MixRecipe, UploadRecipe,
+    TrainCompleteRecipe, IntakeRecipe, SpeechRecipe, AlignRecipe, PosterRecipe, TakeRecipe, SegmentRecipe,
+    LipsyncRecipe, UpscaleRecipe, ConformRecipe, SpliceRecipe, MixRecipe, CheckRecipe, UploadRecipe,
 )

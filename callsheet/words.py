@@ -120,6 +120,9 @@ QualityText = Annotated[Quality, BeforeValidator(_quality)]
 
 OrientationText = Annotated[Literal["landscape", "portrait", "square"], BeforeValidator(_lowered)]
 StatusText = Annotated[Literal["trained", "training"], BeforeValidator(_lowered)]
+YesNo = Annotated[bool, BeforeValidator(_lowered)]
+"""yes or no; true, false, on, off, 1 and 0 too."""
+
 Ids = Annotated[tuple[Slug, ...], BeforeValidator(_split)]
 """Ids with `;` between them."""
 
@@ -158,6 +161,8 @@ Effects = Annotated[tuple[EffectText, ...], BeforeValidator(_split)]
 EXPECTED: Mapping[str, str] = {
     "string_pattern_mismatch": f"use {SLUG_WORDS}",
     "float_parsing": "write a number with a point, such as 2.5",
+    "bool_parsing": "write yes or no",
+    "bool_type": "write yes or no",
     "float_type": "write a number with a point, such as 2.5",
     "int_parsing": "write a whole number",
     "int_from_float": "write a whole number",
@@ -169,6 +174,8 @@ EXPECTED: Mapping[str, str] = {
     "extra_forbidden": "remove it",
     "missing": "add it",
 }
+
+_NO_VALUE: Mapping[str, str] = {"int_parsing": "is no whole number", "bool_parsing": "is neither yes nor no"}
 
 
 def told(details: Mapping[str, Any], known: Iterable[str] = ()) -> tuple[str, str]:
@@ -192,7 +199,7 @@ def told(details: Mapping[str, Any], known: Iterable[str] = ()) -> tuple[str, st
         error = context["error"]
         return str(error), getattr(error, "remedy", remedy)
     if kind.endswith("_parsing"):
-        return "is no whole number" if kind.startswith("int") else "is no number", remedy
+        return _NO_VALUE.get(kind, "is no number"), remedy
     if kind == "missing":
         return "is missing", remedy
     if kind.startswith("string_too"):

@@ -1,19 +1,17 @@
 """How captions are broken: a text into cues, and a cue into lines of even width.
 
 Pure functions over words and widths. Covers scripts with and without spaces (a word too long for a line is
-cut); it knows nothing of files, times or colours.
+cut between its letters); it knows nothing of files, times, fonts or colours.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+from callsheet.graphemes import breakable_spans, clusters, columns, is_unspaced
 
 LINE_COLUMNS = 42
 CUE_LINES = 2
@@ -21,40 +19,44 @@ CUE_LINES = 2
 Width = Callable[[str], float]
 
 
-def columns(text: str) -> int:
-    """Width of a text in columns: a wide (CJK) character takes two, a combining mark none."""
-    return sum(_columns_of(character) for character in text)
+class Piece(NamedTuple):
+    """What is not broken any further."""
+
+    text: str
+    spaced: bool
+    """Whether a space parts it from the piece before it."""
 
 
-def captions_of(text: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def captions_of(text: str) -> tuple[str, ...]:
     """A text as captions of at most two lines of 42 columns, broken where sentences and clauses end.
 
     Lines within a caption are parted by a newline. Every word is kept, in order.
     """
-    words = _pieces(text.split(), columns, LINE_COLUMNS)
-    best: list[tuple[float, int]] = [(0.0, 0)]         # cost of the first n words, and where the last cue starts
-    for end in range(1, len(words) + 1):
+    pieces = _pieces(text, columns, LINE_COLUMNS)
+    best: list[tuple[float, int]] = [(0.0, 0)]         # cost of the first n pieces, and where the last cue starts
+    for end in range(1, len(pieces) + 1):
         options = []
         for start in range(end - 1, -1, -1):
-            chosen = words[start:end]
+            chosen = pieces[start:end]
             if len(_filled(chosen, columns, LINE_COLUMNS)) > CUE_LINES:
                 break
             options.append((best[start][0] + _cost(chosen), start))
         best.append(min(options))
-    cuts, at = [], len(words)
+    cuts, at = [], len(pieces)
     while at:
         cuts.append((best[at][1], at))
         at = best[at][1]
-    return ["\n".join(even_lines(words[start:end], columns, LINE_COLUMNS)) for start, end in reversed(cuts)]
+    return tuple("\n".join(_even(pieces[start:end], columns, LINE_COLUMNS)) for start, end in reversed(cuts))
 
 
-def even_lines(words: Sequence[str], width: Width, limit: float) -> list[str]:
+def _even(pieces: Sequence[Piece], width: Width, limit: float) -> list[str]:
     """As few lines as `limit` allows, and those as even as they can be."""
-    lines = _filled(words, width, limit)
+    lines = _filled(pieces, width, limit)
     low, high = 0.0, limit
     for _ in range(12):
         middle = (low + high) / 2
-        narrower = _filled(words, width, middle)
+        narrower = _filled(pieces, width, middle)
         if len(narrower) <= len(lines) and max(map(width, narrower), default=0) <= limit:
             lines, high = narrower, middle
         else:
@@ -62,38 +64,14 @@ def even_lines(words: Sequence[str], width: Width, limit: float) -> list[str]:
     return lines
 
 
-class Ruler:
-    """Measures text in one font."""
-
-    def __init__(self, font: Path) -> None:
-        self._path = font
-
-    @cached_property
-    def _font(self) -> FreeTypeFont:
-        from PIL import ImageFont
-
-        return ImageFont.truetype(str(self._path), _MEASURED_AT)
-
-    @cached_property
-    def line_height(self) -> float:
-        """Height of a line in ems: what ASS calls the font's size is that of a line."""
-        ascent, descent = self._font.getmetrics()
-        return (ascent + descent) / _MEASURED_AT
+class Ruler(Protocol):
+    """Measures text as it will be drawn, in ems."""
 
     def width(self, text: str) -> float:
-        """Width in ems. A wide character is drawn by another font, one em wide."""
-        return sum(1.0 if _columns_of(c) == 2 else self._advance(c) for c in text)
+        """Width of a line."""
 
-    @lru_cache(maxsize=4096)                           # noqa: B019  one ruler a font lives as long as the process
-    def _advance(self, character: str) -> float:
-        return 0.0 if _columns_of(character) == 0 else self._font.getlength(character) / _MEASURED_AT
-
-    def has(self, character: str) -> bool:
-        """Whether the font draws it; a character without ink of its own always counts as drawn."""
-        if character.isspace() or _columns_of(character) == 0:
-            return True
-        missing, mask = self._font.getmask("\uffff"), self._font.getmask(character)
-        return (mask.size, bytes(mask)) != (missing.size, bytes(missing))
+    def height(self, line: str) -> float:
+        """Height of a line: that of its tallest font."""
 
 
 def fitted(
@@ -104,63 +82,78 @@ def fitted(
     Given lines are kept when they fit; else the whole text is broken anew, and drawn smaller than `em`
     when it would be too tall.
     """
-    words = " ".join(lines).split()
+    text = _rejoined(lines)
     while True:
         limit = width / em
         kept = list(lines)
         if any(ruler.width(line) > limit for line in lines):
-            kept = even_lines(_pieces(words, ruler.width, limit), ruler.width, limit)
-        tall = len(kept) * em * ruler.line_height > height
+            kept = _even(_pieces(text, ruler.width, limit), ruler.width, limit)
+        tall = sum(map(ruler.height, kept)) * em > height
         if not tall and all(ruler.width(line) <= limit for line in kept):
             return kept, em
         em *= 0.92
 
 
-_MEASURED_AT = 200
-_SENTENCE_END = tuple(".!?…。！？")
-_CLAUSE_END = tuple(",;:–—、，；：")
+_SENTENCE_END = tuple(".!?…。！？؟।")
+_CLAUSE_END = tuple(",;:–—、，；：،؛")
 
 
-@lru_cache(maxsize=4096)
-def _columns_of(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _cost(words: Sequence[str]) -> float:
+def _cost(pieces: Sequence[Piece]) -> float:
     """What one caption costs: each counts, more so when it breaks inside a clause or is nearly empty."""
-    last = words[-1].rstrip("\"'”’»)")
+    last = pieces[-1].text.rstrip("\"'”’»)」』")
     broken = 0 if last.endswith(_SENTENCE_END) else 15 if last.endswith(_CLAUSE_END) else 30
-    unused = 1 - columns(" ".join(words)) / (LINE_COLUMNS * CUE_LINES)
+    unused = 1 - columns(_line(pieces)) / (LINE_COLUMNS * CUE_LINES)
     return 40 + broken + 40 * max(unused, 0) ** 2
 
 
-def _filled(words: Sequence[str], width: Width, limit: float) -> list[str]:
-    """Words put into lines one after the other; a word wider than `limit` has a line of its own."""
+def _line(pieces: Sequence[Piece]) -> str:
+    return "".join(" " * (piece.spaced and n > 0) + piece.text for n, piece in enumerate(pieces))
+
+
+def _filled(pieces: Sequence[Piece], width: Width, limit: float) -> list[str]:
+    """Pieces put into lines one after the other; one wider than `limit` has a line of its own."""
     lines: list[str] = []
     room = 0.0
     space = width(" ")
-    for word in words:
-        wide = width(word)
-        if lines and wide + space <= room:
-            lines[-1] += " " + word
-            room -= wide + space
+    for piece in pieces:
+        wide, gap = width(piece.text), space if piece.spaced else 0.0
+        if lines and wide + gap <= room:
+            lines[-1] += " " * piece.spaced + piece.text
+            room -= wide + gap
         else:
-            lines.append(word)
+            lines.append(piece.text)
             room = limit - wide
     return lines
 
 
-def _pieces(words: Sequence[str], width: Width, limit: float) -> list[str]:
-    """The words, those wider than `limit` cut into pieces that are not (but of one character at least)."""
-    pieces: list[str] = []
-    for word in words:
-        piece = ""
-        for character in word:
-            if piece and width(character) and width(piece + character) > limit:
-                pieces.append(piece)
-                piece = ""
-            piece += character
-        pieces.append(piece)
+def _pieces(text: str, width: Width, limit: float) -> list[Piece]:
+    """What may stand in different lines; a word wider than `limit` is cut (but whole letters are kept)."""
+    pieces: list[Piece] = []
+    for word in text.split():
+        for start, end in breakable_spans(word):
+            parts = _cut(word[start:end], width, limit)
+            pieces += (Piece(part, spaced=start == 0 and n == 0) for n, part in enumerate(parts))
     return pieces
+
+
+def _cut(word: str, width: Width, limit: float) -> list[str]:
+    """A word in as few pieces as `limit` allows, of about the same width."""
+    whole = width(word)
+    if whole <= limit:
+        return [word]
+    share = min(limit, 1.1 * whole / math.ceil(whole / limit))     # a letter may not fit: a little more than even
+    parts, part = [], ""
+    for cluster in clusters(word):
+        if part and width(cluster) and width(part + cluster) > share:
+            parts.append(part)
+            part = ""
+        part += cluster
+    return [*parts, part]
+
+
+def _rejoined(lines: Sequence[str]) -> str:
+    """Lines as one text; where both sides write without spaces there was none."""
+    text = ""
+    for line in lines:
+        text += " " * (not (is_unspaced(text[-1:]) and is_unspaced(line[:1]))) + line
+    return text

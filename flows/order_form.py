@@ -13,9 +13,9 @@ from typing import Literal
 from prefect import flow
 
 from callsheet.manifest import read_manifest
-from callsheet.models import CaptionMode, Gpu
+from callsheet.models import CaptionMode, CheckPolicy, Gpu
 from callsheet.orders import order_for
-from callsheet.presets import Quality
+from callsheet.presets import DEFAULT_PLATFORM, Platform, Quality
 from callsheet.production import Production
 from callsheet.units import Slug
 from flows.produce import produce
@@ -40,8 +40,11 @@ def order_form(
     quality: Quality = Quality.DRAFT,
     orientation: Orientation = "landscape",
     captions: CaptionMode = CaptionMode.BESIDE,
+    karaoke: bool = False,
     music: str = "",
     music_volume: float = 0.15,
+    platform: Platform = DEFAULT_PLATFORM,
+    check: CheckPolicy = CheckPolicy.WARN,
     seed: int = 0,
     gpu: Gpu = Gpu.AUTO,
     manifest: str = "",
@@ -62,8 +65,12 @@ def order_form(
         quality: Draft is quickest; cinematic is 4K and slow.
         orientation: Shape of the picture.
         captions: `beside` writes SRT and VTT files, `burned` also draws them into the picture.
+        karaoke: Whether burned captions highlight each word while it is spoken.
         music: Path of a music file on the worker's machine; empty for none.
         music_volume: Level of the music while nobody speaks, 0 to 4.
+        platform: Whose loudness the film is brought to.
+        check: What the quality gate's findings lead to: `warn` delivers and tells, `retry` shoots the scene anew,
+            `stop` delivers nothing.
         seed: The same seed makes the same film.
         gpu: Where pictures are made: `pool` is the GPU work pool, `here` is this worker.
         manifest: Where actors are looked up.
@@ -72,7 +79,8 @@ def order_form(
         "id": id, "lora": lora, "prompt": prompt, "dialogue": dialogue, "seconds": str(seconds), "name": name,
         "description": description, "emotion": emotion, "angle": angle, "quality": quality,
         "orientation": orientation, "captions": captions, "music": music,
-        "music_volume": str(music_volume) if music else "", "seed": str(seed),
+        "karaoke": "yes" if karaoke else "", "music_volume": str(music_volume) if music else "",
+        "platform": platform, "check": check, "seed": str(seed),
     }
     known = _known(id, manifest)
     words |= {key: word for key, word in known.items() if not words.get(key)}

@@ -15,7 +15,9 @@ from callsheet.production import Production
 from callsheet.recipe import Stage
 from flows.shoot import filmed, prepared
 from tasks.account import account
+from tasks.check import check
 from tasks.conform import conform
+from tasks.gate import attempts, passed
 from tasks.mix import mix
 from tasks.results import delivered
 from tasks.run import running
@@ -43,13 +45,15 @@ def produce(
         write_back: A manifest whose poster_frame_url is to be updated; empty for none.
     """
     with running(order.title, refresh or (), started, gpu):
-        film = prepared(order)          # train_complete, intake, speech: from here every recipe is known
-        with progress(film):
-            filmed(film)                # poster, takes, segments, lip-sync: the GPU half
-            conform.each(film.conform)  # each frame is encoded once, here
-            splice.one(film.splice)     # copies; encodes transition windows only
-            mix.one(film.mix)
-            upload.one(film.upload)
+        for film in attempts(order, prepared):      # train_complete, intake, speech; more than one where scenes fail
+            with progress(film):
+                filmed(film)                # poster, takes, segments, lip-sync: the GPU half
+                conform.each(film.conform)  # each frame is encoded once, here
+                splice.one(film.splice)     # copies; encodes transition windows only
+                mix.one(film.mix)
+                check.one(film.check)       # looked at and listened to: tell, shoot scenes anew, or stop
+                if passed(order, film):
+                    upload.one(film.upload)
         production = delivered(account(film), write_back)
         for recipe in film.posters:
             poster_picture(recipe.label, recipe.ref())

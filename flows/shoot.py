@@ -1,4 +1,4 @@
-"""The GPU half: poster -> takes -> segments -> lip-sync, for one order or many that share a base model.
+"""The GPU half: poster -> takes -> segments -> lip-sync -> upscale, for one order or many that share a base model.
 
     prefect deployment run shoot/gpu
 
@@ -12,12 +12,14 @@ from datetime import datetime
 from prefect import flow, get_run_logger
 
 from callsheet import persona, plan
+from callsheet.alignment import words_in
 from callsheet.errors import CallsheetError, as_ours
 from callsheet.film import Film
 from callsheet.models import Gpu, Order
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.sources import admit
 from flows.pool import at_the_pool, why_missing
+from tasks.align import align
 from tasks.intake import intake
 from tasks.lipsync import lipsync
 from tasks.poster import poster
@@ -27,6 +29,7 @@ from tasks.speech import speech
 from tasks.stage import SIDE_BY_SIDE
 from tasks.takes import takes
 from tasks.train_complete import train_complete
+from tasks.upscale import upscale
 
 
 @flow(name="shoot", flow_run_name="shoot of {orders[0].title}", task_runner=SIDE_BY_SIDE)
@@ -56,15 +59,17 @@ def shoot(
 
 
 def prepared(order: Order) -> Film:
-    """Everything that the shoot rests on: files there and accepted, lines spoken, lengths exact."""
+    """Everything that the shoot rests on: files there and accepted, lines spoken and timed, lengths exact."""
     run = current()
     order = admit(order, run.sources)
     choices = run.choices(order)
     train_complete.each([persona.train_complete(actor) for actor in order.cast])
     intake.each(plan.sources(order))
-    lines = [line for scene in plan.lines(order, choices) for line in scene]
-    spoken = speech.each(list(dict.fromkeys(lines)))
-    return plan.film(order, choices, {record.fingerprint: record.facts["seconds"] for record in spoken})
+    lines = list(dict.fromkeys(line for scene in plan.lines(order, choices) for line in scene))
+    spoken = {record.fingerprint: record.facts["seconds"] for record in speech.each(lines)}
+    timed = align.each([plan.alignment(line) for line in lines])
+    words = {line.fingerprint: words_in(record.facts) for line, record in zip(lines, timed, strict=True)}
+    return plan.film(order, choices, spoken, words)
 
 
 def footage(film: Film) -> None:
@@ -73,6 +78,7 @@ def footage(film: Film) -> None:
     takes.each(film.takes)
     segments.each(film.segments)
     lipsync.each(film.lipsync)
+    upscale.each(film.upscale)
 
 
 def filmed(film: Film) -> None:

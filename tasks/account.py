@@ -34,6 +34,7 @@ def account(film: Film) -> Production:
         },
         takes={order.cast[0].id: tuple(urls[keys.take(order.cast[0].id, n)] for n in range(len(order.takes)))},
         captions=tuple(urls[keys.captions(film.job_id, kind)] for kind in ("srt", "vtt") if film.mix.cues),
+        stems={name: urls[keys.stem(film.job_id, name)] for name in keys.STEMS if film.mix.stems},
         stages=tuple(_row(run, recipe, record) for recipe, record in found),
         warnings=tuple(dict.fromkeys(warning for _, record in found for warning in record.warnings)),
         made_at=found[-1][1].made_at,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from callsheet.engines.base import ClipEngine
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import EngineUnable
-from callsheet.faces.base import LipsyncEngine
+from callsheet.faces.base import LipsyncEngine, Upscaler
 from callsheet.faces.choose import choose as choose_lipsync
+from callsheet.faces.choose import choose_upscaler
 from callsheet.recipes import EngineId
 from callsheet.speech.base import SpeechEngine
 from callsheet.speech.choose import choose as choose_speech
@@ -28,6 +29,12 @@ def speech_engine(asked: EngineId) -> SpeechEngine:
 
 def lipsync_engine(asked: EngineId) -> LipsyncEngine:
     engine = choose_lipsync(asked.name)
+    _same(asked, engine.id)
+    return engine
+
+
+def upscaler(asked: EngineId) -> Upscaler:
+    engine = choose_upscaler(asked.name)
     _same(asked, engine.id)
     return engine
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import Cancelled
 from callsheet.faces.choose import choose as choose_lipsync
+from callsheet.faces.choose import choose_upscaler
 from callsheet.models import Actor, Gpu, Order
 from callsheet.orders import MAX_CAST
 from callsheet.recipe import Recipe, Stage, digest
@@ -66,9 +67,10 @@ class Run:
         return Choices(
             clips=clips.id,
             speech=speech.id,
-            lipsync=choose_lipsync(order.generate.lipsync).id,
+            lipsync=choose_lipsync(order.generate.lipsync, clips.has_mouths).id,
             voices={a.id: speech.cast_voice(a.voice, place, a.id) for a, place in _places(order)},
             clips_have_mouths=clips.has_mouths,
+            upscale=None if order.generate.upscale == "off" else choose_upscaler(order.generate.upscale).id,
             destination=self.delivery.url,
         )
 

@@ -49,6 +49,12 @@ def test_links_below_the_delivery_are_relative_so_that_the_folder_can_be_moved()
     assert all(link.startswith("../") for link in parsed(made()).found)
 
 
+def test_stems_are_linked_where_there_are_some() -> None:
+    stems = {"voice": f"{BASE}videos/x/audio/voice.wav"}
+    assert "../videos/x/audio/voice.wav" in parsed(made(stems=stems)).found
+    assert not any("audio" in link for link in parsed(made()).found)
+
+
 def test_links_to_elsewhere_stay_whole() -> None:
     assert "https://cdn.example/final.mp4" in parsed(made(video="https://cdn.example/final.mp4")).found
 

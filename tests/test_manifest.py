@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.errors import FileMissing, FileUnreadable, InputError, ManifestInvalid
 from callsheet.manifest import read_manifest
-from callsheet.models import CaptionMode, Family, Format, Transition
+from callsheet.models import CaptionMode, CheckPolicy, Family, Format, Transition
 from callsheet.orders import order_for
 from callsheet.presets import Quality, TransitionKind
 
@@ -119,6 +119,20 @@ def test_a_full_row_becomes_a_full_order(tmp_path: Path) -> None:
     assert (poster.steps, poster.width, poster.height, poster.sampler_name, poster.style_lora_strength) == (
         18, 768, 1024, "dpmpp_2m", 0.9)
     assert poster.background == "harbour"
+
+
+def test_how_a_film_sounds_is_captioned_and_checked_can_be_said_in_a_row(tmp_path: Path) -> None:
+    words = film("ava", platform="Podcast", stems="Yes", captions="burned", karaoke="on", check="STOP",
+                 upscale="auto", margin="no")
+    (order,) = read_manifest(write(tmp_path, [words])).orders
+    assert (order.sound.loudness.lufs, order.sound.loudness.true_peak_dbtp, order.sound.stems) == (-16.0, -1.0, True)
+    assert (order.captions.style.karaoke, order.check.policy) == (True, CheckPolicy.STOP)
+    assert (order.generate.upscale, order.generate.margin) == ("auto", False)
+
+
+def test_an_answer_that_is_neither_yes_nor_no_is_refused(tmp_path: Path) -> None:
+    (line,) = told(write(tmp_path, [film("ava", stems="perhaps")]))
+    assert "column stems | perhaps | is neither yes nor no | write yes or no" in line
 
 
 def test_the_source_systems_names_are_accepted(tmp_path: Path) -> None:

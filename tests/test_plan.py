@@ -15,6 +15,7 @@ from callsheet.models import (
     Actor,
     CaptionMode,
     Captions,
+    CheckPolicy,
     Ducking,
     Effect,
     Format,
@@ -23,11 +24,12 @@ from callsheet.models import (
     Scene,
     Sound,
     SourceFile,
+    SpokenWord,
     TakeSpec,
     Transition,
     Voice,
 )
-from callsheet.presets import Quality, TransitionKind
+from callsheet.presets import Platform, Quality, TransitionKind
 from callsheet.recipe import Recipe, Ref, Stage, digest
 from callsheet.recipes import Choices, EngineId
 
@@ -71,7 +73,10 @@ ORDER = Order(
 def film(order: Order = ORDER, choices: Choices = CHOICES, spoken: Callable[[str], float] | None = None) -> Film:
     lines = [line for scene in plan.lines(order, choices) for line in scene]
     lengths = {line.fingerprint: spoken(line.text) if spoken else SPOKEN_S for line in lines}
-    return plan.film(order, choices, lengths)
+    words = {
+        line.fingerprint: (SpokenWord(text=line.text, start=0.0, end=lengths[line.fingerprint]),) for line in lines
+    }
+    return plan.film(order, choices, lengths, words)
 
 
 def changed(value: Any, path: str, to: object) -> Any:
@@ -97,15 +102,24 @@ def made_anew(after: Film, before: Film) -> dict[str, int]:
     return counts
 
 
-END = {"splice": 1, "mix": 1, "upload": 1}
+FILM = {"mix": 1, "check": 1, "upload": 1}
+END = {"splice": 1, **FILM}
 ALL_PICTURES = {"poster": 1, "takes": 4, "segments": 4, "lipsync": 2, "conform": 4, **END}
 
 CHANGES: list[tuple[str, str, object, dict[str, int]]] = [
-    ("music volume", "sound.ducking.base_volume", 0.4, {"mix": 1, "upload": 1}),
-    ("music file", "sound.music", file("other.flac"), {"intake": 1, "mix": 1, "upload": 1}),
-    ("an effect's moment", "sound.effects.0.start", 2.0, {"mix": 1, "upload": 1}),
-    ("loudness", "sound.loudness_lufs", -16.0, {"mix": 1, "upload": 1}),
-    ("a line's words", "scenes.0.lines.0.text", "Good day.", {"speech": 1, "lipsync": 1, "conform": 1, **END}),
+    ("music volume", "sound.ducking.base_volume", 0.4, FILM),
+    ("music file", "sound.music", file("other.flac"), {"intake": 1, **FILM}),
+    ("an effect's moment", "sound.effects.0.start", 2.0, FILM),
+    ("loudness", "sound.loudness_lufs", -16.0, FILM),
+    ("the platform", "sound.platform", Platform.PODCAST, FILM),
+    ("stems", "sound.stems", True, FILM),
+    ("what findings lead to", "check.policy", CheckPolicy.STOP, {"upload": 1}),
+    ("a retake", "scenes.2.retake", 1, {"segments": 1, "conform": 1, **END}),
+    ("the margin", "generate.margin", False, {**ALL_PICTURES, "poster": 0}),
+    ("the highlight's colour without karaoke", "captions.style.highlight_color", "red", {"upload": 1}),
+    ("karaoke", "captions.style.karaoke", True, {"conform": 2, **END}),
+    ("a line's words", "scenes.0.lines.0.text", "Good day.",
+     {"speech": 1, "align": 1, "lipsync": 1, "conform": 1, **END}),
     ("captions beside", "captions.mode", CaptionMode.BESIDE, {"conform": 2, **END}),
     ("captions off", "captions.mode", CaptionMode.OFF, {"conform": 2, **END}),
     ("the captions' size", "captions.style.font_size", 60, {"conform": 2, **END}),
@@ -129,7 +143,7 @@ CHANGES: list[tuple[str, str, object, dict[str, int]]] = [
     ("the LoRA's strength", "cast.0.lora_strength", 0.9, ALL_PICTURES),
     ("what the actor looks like", "cast.0.description", "tall", {**ALL_PICTURES}),
     ("the speed of the voice", "cast.0.voice", Voice(words_per_minute=120),
-     {"speech": 2, "lipsync": 2, **END, "conform": 2}),
+     {"speech": 2, "align": 2, "lipsync": 2, **END, "conform": 2}),
     ("the poster's style", "poster.style_lora_strength", 0.5, ALL_PICTURES),
     ("the takes", "takes", (TakeSpec(emotion="sad"),),
      {"takes": 1, "segments": 4, "lipsync": 2, "conform": 4, **END}),
@@ -150,7 +164,7 @@ def test_the_same_order_has_the_same_recipes() -> None:
 
 def test_another_voice_of_the_engine_speaks_every_line_anew() -> None:
     other = CHOICES.model_copy(update={"voices": {**CHOICES.voices, "ava": "en-gb+f2"}})
-    assert made_anew(film(choices=other), film()) == {"speech": 2, "lipsync": 2, "conform": 2, **END}
+    assert made_anew(film(choices=other), film()) == {"speech": 2, "align": 2, "lipsync": 2, "conform": 2, **END}
 
 
 def test_a_newer_version_of_the_clip_engine_makes_all_pictures_anew() -> None:
@@ -168,7 +182,8 @@ def test_a_line_that_outgrows_its_scene_makes_the_scene_longer_and_moves_what_fo
     grown = film(longer, spoken=lambda text: 3.0 if "all" in text else SPOKEN_S)
     assert grown.timeline.seconds == pytest.approx(7 + 0.3 + 3.0 + 0.4 + 2, abs=1 / 24)
     remade = made_anew(grown, film())
-    assert remade == {"speech": 1, "segments": 1, "lipsync": 1, "conform": 1, **END}, "only its own scene's picture"
+    only_its_own_scene = {"speech": 1, "align": 1, "segments": 1, "lipsync": 1, "conform": 1, **END}
+    assert remade == only_its_own_scene
 
 
 # ---- the order's fingerprint
@@ -229,14 +244,32 @@ def test_recipes_come_after_what_they_are_made_from() -> None:
         seen.add(recipe.fingerprint)
 
 
-def test_every_stage_is_in_a_film_with_sound_and_speech() -> None:
-    assert list(dict.fromkeys(recipe.stage for recipe in film().recipes())) == list(Stage)
+def test_every_stage_is_in_a_film_with_sound_speech_and_an_upscaler() -> None:
+    larger = changed(ORDER, "format", Format(width=1920, height=1080, fps=24))
+    choices = CHOICES.model_copy(update={"upscale": EngineId(name="realesrgan", version=1)})
+    assert list(dict.fromkeys(recipe.stage for recipe in film(larger, choices).recipes())) == list(Stage)
 
 
-def test_a_silent_order_without_sound_or_takes_needs_four_stages_less() -> None:
+def test_a_clip_is_enlarged_by_the_least_whole_factor_that_covers_the_delivery() -> None:
+    choices = CHOICES.model_copy(update={"upscale": EngineId(name="realesrgan", version=1)})
+    factors = [
+        {recipe.factor for recipe in film(changed(ORDER, "format", size), choices).upscale}
+        for size in (Format(width=640, height=360, fps=24), Format(width=1280, height=720, fps=24),
+                     Format(width=1920, height=1080, fps=24), Format(width=3840, height=2160, fps=24))
+    ]
+    assert factors == [set(), {2}, {3}, {4}], "the clips are 688x384"
+
+
+def test_only_the_cues_of_karaoke_carry_words() -> None:
+    plain, sung = film(), film(changed(ORDER, "captions.style.karaoke", True))
+    assert not any(cue.words for clip in plain.conform for cue in clip.cues)
+    assert [word.text for cue in sung.conform[0].cues for word in cue.words] == ["Hello."]
+
+
+def test_a_silent_order_without_sound_or_takes_needs_six_stages_less() -> None:
     plain = Order(title="t", cast=(AVA,), scenes=(Scene(prompt="x", seconds=1),), takes=(), quality=Quality.DRAFT)
     assert {recipe.stage for recipe in film(plain).recipes()} == set(Stage) - {
-        Stage.INTAKE, Stage.SPEECH, Stage.TAKES, Stage.LIPSYNC}
+        Stage.INTAKE, Stage.SPEECH, Stage.ALIGN, Stage.TAKES, Stage.LIPSYNC, Stage.UPSCALE}
     assert [key.key.rpartition("/")[2] for key in film(plain).upload.files][:2] == ["final.mp4", "thumbnail.jpg"]
     assert film(plain).segments[0].first_frame == film(plain).posters[0].ref()
 
@@ -324,9 +357,9 @@ def test_a_file_that_is_not_admitted_cannot_be_planned() -> None:
         film(changed(ORDER, "cast.0.lora", SourceFile(path="ava.safetensors")))
 
 
-def test_ducking_is_a_value_of_the_mix_alone() -> None:
+def test_ducking_is_a_value_of_the_mix_and_what_follows_alone() -> None:
     ducked = changed(ORDER, "sound.ducking", Ducking(duck_db=-20))
-    assert [type(recipe).__name__ for recipe in _new(ducked)] == ["MixRecipe", "UploadRecipe"]
+    assert [type(recipe).__name__ for recipe in _new(ducked)] == ["MixRecipe", "CheckRecipe", "UploadRecipe"]
 
 
 def _new(order: Order) -> list[Recipe]:

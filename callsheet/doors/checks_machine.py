@@ -1,4 +1,4 @@
-"""Checks of this machine: programs, fonts, speech, disk, GPU. Nothing here asks the network."""
+"""Checks of this machine: programs, fonts, speech, faces, disk, GPU. Nothing here asks the network."""
 
 from __future__ import annotations
 
@@ -87,6 +87,16 @@ def speech(site: Site) -> Finding:
         return Finding("speech", Level.WARNING, found, "reinstall espeakng-loader: without it there is no speech "
                                                       "while ElevenLabs cannot be reached")
     return Finding("speech", Level.OK, found, "" if key else "set ELEVENLABS_API_KEY for more natural voices")
+
+
+def faces(site: Site) -> Finding:
+    """Each engine of lip-sync and of larger pictures; what the optional extra adds, and how to get it."""
+    from callsheet.faces.choose import ENGINES, UPSCALERS
+
+    able = {name: make().able() for name, make in ENGINES.items()}
+    able |= {name: make().able() for name, make in UPSCALERS.items()}
+    found = "; ".join(f"{name}: {'not able' if reason else 'able'}" for name, reason in able.items())
+    return Finding("faces", Level.OK, found, "; ".join(dict.fromkeys(filter(None, able.values()))))
 
 
 def disk(site: Site) -> Finding:

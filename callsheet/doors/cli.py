@@ -4,6 +4,8 @@
     callsheet plan MANIFEST     what is made already, what is to make
     callsheet produce ...       one film from a prompt
     callsheet job REQUEST.json  one request envelope, as a pod would run it
+    callsheet splice CLIP...    any clips as one film, encoding as little as can be
+    callsheet mix VIDEO         voices, music, effects and captions for any video, its pictures copied
     callsheet up                Prefect server, workers and deployments on this machine
     callsheet emit ACTOR        say that a LoRA is trained
     callsheet doctor            what is there, what is missing, and what to do
@@ -23,7 +25,7 @@ import typer
 from rich.console import Console
 
 from callsheet import __version__
-from callsheet.doors import terminal
+from callsheet.doors import mix, splice, terminal
 from callsheet.errors import CallsheetError, Cancelled, InputError
 from callsheet.models import Family, Gpu
 from callsheet.production import Production, Status
@@ -247,6 +249,10 @@ def job(
     typer.echo(ended.reply.model_dump_json(indent=1))
     if ended.exit_code:
         raise typer.Exit(ended.exit_code)
+
+
+app.command()(splice.splice)
+app.command()(mix.mix)
 
 
 @app.command()

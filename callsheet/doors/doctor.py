@@ -39,6 +39,7 @@ ANYWHERE: tuple[Check, ...] = (
 CHECKS: tuple[Check, ...] = (
     *ANYWHERE,
     Check("speech", machine.speech, limit_s=60),
+    Check("faces", machine.faces, late=Level.WARNING),
     Check("disk", machine.disk),
     Check("postgresql", machine.postgresql),
     Check("prefect", services.prefect),

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from callsheet.alignment import words_in
 from callsheet.errors import CallsheetError
 from callsheet.film import Film
 from callsheet.lora.inspect import inspect, require_family
 from callsheet.models import Order
-from callsheet.plan import film, lines
+from callsheet.plan import alignment, film, lines
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
@@ -72,12 +73,14 @@ def unplannable(order: Order, error: CallsheetError) -> FilmPlan:
 def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
     """Plan an admitted order against what the store has. Raises SceneTooShort, EngineUnable."""
     choices = run.choices(order)
-    spoken = {}
+    spoken, words = {}, {}
     for line in (line for scene in lines(order, choices) for line in scene):
-        record = run.records.current(line)
+        record, timed = run.records.current(line), run.records.current(alignment(line))
         if record is not None:
             spoken[line.fingerprint] = float(record.facts["seconds"])
-    whole = film(order, choices, spoken)
+        if timed is not None:
+            words[line.fingerprint] = words_in(timed.facts)
+    whole = film(order, choices, spoken, words)
     return whole, FilmPlan(
         actor_id=order.cast[0].id,
         title=order.title,

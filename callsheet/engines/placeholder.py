@@ -1,13 +1,18 @@
 """The placeholder engine: drawn posters and clips, anywhere, in seconds, without a model or a network.
 
-Everything in a recipe shows: who (looks.py), how (acting.py), where (backdrop.py), and the settings in small
-print. The same recipe gives the same bytes. Not covered: anything that looks like a photograph.
+Everything in a recipe shows: who (looks.py), how (acting.py), where (backdrop.py), and the settings in small print
+(margin.py). The same recipe gives the same bytes. Clips are animatics, drawn faster than they are encoded
+(bench/placeholder.py measures it). Not covered: anything that looks like a photograph.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -22,6 +27,8 @@ from callsheet.recipes import ClipRecipe, EngineId, LoraUse, PosterRecipe
 from callsheet.store.base import Outcome, Room
 
 _CRF = 14
+_THREADS = 2
+_PIPE_BYTES = 1 << 20
 _TELL_EVERY = 12
 
 
@@ -30,7 +37,7 @@ class PlaceholderEngine:
 
     @property
     def id(self) -> EngineId:
-        return EngineId(name="placeholder", version=1)
+        return EngineId(name="placeholder", version=2)
 
     @property
     def has_mouths(self) -> bool:
@@ -58,21 +65,25 @@ class PlaceholderEngine:
 
         Raises MediaUnreadable when the recipe's first frame is no picture, MediaError when ffmpeg fails.
         """
-        first = _picture(room.fetch(recipe.first_frame)) if recipe.first_frame else None
-        stage = ClipStage(recipe, first)
         main, last, mouths = room.path("clip.mp4"), room.path("last_frame.png"), room.path("mouths.json")
+        first = _picture(room.fetch(recipe.first_frame)) if recipe.first_frame else None
         tracks: dict[str, list[list[float]]] = {use.name: [] for use in recipe.loras if use.role == "character"}
         frame: Frame | None = None
-        with writer(encode_command(recipe, main)) as pipe:
+        what = f"encode {recipe.label or 'a clip'}"
+        with writer(encode_command(recipe.width, recipe.height, recipe.fps, _CRF, main, what)) as pipe:
+            _widen(pipe)
+            stage = ClipStage(recipe, first)
             for n in range(recipe.num_frames):
                 frame, seen = stage.frame(recipe.start_frame + n)
-                pipe.write(frame.raw())
+                for plane in frame.raw():
+                    pipe.write(plane)
                 for who, (x, y, width) in seen.items():
                     tracks[who].append([round(x, 2), round(y, 2), round(width, 2)])
                 if n % _TELL_EVERY == 0:
                     room.progress(n / recipe.num_frames, f"frame {n} of {recipe.num_frames}")
-        assert frame is not None  # a recipe has at least one frame
-        frame.rgb().save(last, "PNG")
+            assert frame is not None  # a recipe has at least one frame
+            pipe.close()                              # the encoder finishes meanwhile
+            frame.rgb().save(last, "PNG", compress_level=1)
         mouths.write_text(json.dumps({"fps": float(recipe.fps), "mouths": tracks}))
         return Outcome(
             files={"main": main, "last_frame": last, "mouths": mouths},
@@ -88,8 +99,10 @@ class PlaceholderEngine:
         )
 
 
-def encode_command(recipe: ClipRecipe, target: Path) -> Command:
-    """ffmpeg's arguments for raw frames from a pipe; one thread and no dates, so that bytes repeat."""
+def encode_command(width: int, height: int, fps: Fraction, crf: int, target: Path, what: str) -> Command:
+    """ffmpeg's arguments for raw frames from a pipe. Threads, dates and what depends on the processor are fixed, so
+    that bytes repeat.
+    """
     return Command(
         arguments=(
             "-f",
@@ -97,9 +110,9 @@ def encode_command(recipe: ClipRecipe, target: Path) -> Command:
             "-pix_fmt",
             "yuv420p",
             "-s",
-            f"{recipe.width}x{recipe.height}",
+            f"{width}x{height}",
             "-r",
-            str(recipe.fps),
+            str(fps),
             "-i",
             "pipe:0",
             "-vf",
@@ -109,11 +122,13 @@ def encode_command(recipe: ClipRecipe, target: Path) -> Command:
             "-preset",
             "ultrafast",
             "-crf",
-            str(_CRF),
+            str(crf),
             "-pix_fmt",
             "yuv420p",
             "-threads",
-            "1",
+            str(_THREADS),
+            "-x264-params",
+            "cpu-independent=1",
             "-fflags",
             "+bitexact",
             "-flags:v",
@@ -124,8 +139,15 @@ def encode_command(recipe: ClipRecipe, target: Path) -> Command:
             "+faststart",
             str(target.resolve()),
         ),
-        what=f"encode {recipe.label or 'a clip'}",
+        what=what,
     )
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """A pipe that holds about a frame, where the system allows it: the drawing then seldom waits for ffmpeg."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):            # a system with little left for pipes: slower, else the same
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _picture(path: Path) -> Image.Image:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from callsheet.errors import MediaError, MediaUnreadable
-from callsheet.faces.mouth import Planes, shrunk, to_yuv
+from callsheet.faces.mouth import Planes
 from callsheet.media.ffmpeg import HOSTILE_INPUT, MAX_PIXELS, Command, local_input, reader
 
 _STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -50,12 +50,35 @@ def planes_of(raw: bytes, picture: Picture) -> Planes:
     )
 
 
+_RED, _GREEN, _BLUE = 0.2126, 0.7152, 0.0722
+_TO_BLUE, _TO_RED = 1.8556 * 255 / 224, 1.5748 * 255 / 224
+_FROM_YUV = tuple(
+    weight
+    for u, v in ((0.0, _TO_RED), (-_TO_BLUE * _BLUE / _GREEN, -_TO_RED * _RED / _GREEN), (_TO_BLUE, 0.0))
+    for weight in (255 / 219, u, v, -16 * 255 / 219 - 128 * (u + v))
+)
+"""Red, green and blue from luma and colour differences: a 3 x 4 matrix in rows."""
+_TO_YUV = (
+    *(part * 219 / 255 for part in (_RED, _GREEN, _BLUE)), 16.0,
+    *(part / _TO_BLUE for part in (-_RED, -_GREEN, 1 - _BLUE)), 128.0,
+    *(part / _TO_RED for part in (1 - _RED, -_GREEN, -_BLUE)), 128.0,
+)
+
+
 def raw_of(image: Image.Image) -> bytes:
     """One raw frame of an RGB picture with even sides."""
-    luma, u, v = to_yuv(np.asarray(image, np.float64))
-    return b"".join(
-        np.rint(shrunk(plane[..., 0], times)).astype(np.uint8).tobytes() for plane, times in ((luma, 1), (u, 2), (v, 2))
-    )
+    luma, u, v = image.convert("RGB", _TO_YUV).split()
+    return luma.tobytes() + u.reduce(2).tobytes() + v.reduce(2).tobytes()
+
+
+def image_of(planes: Planes, half: bool = False) -> Image.Image:
+    """A frame as RGB; at half its size where that is enough, which takes a quarter of the time."""
+    luma, u, v = (Image.fromarray(plane) for plane in planes)
+    if half:
+        luma = luma.reduce(2)
+    else:
+        u, v = (plane.resize(luma.size, Image.Resampling.BILINEAR) for plane in (u, v))
+    return Image.merge("RGB", (luma, u, v)).convert("RGB", _FROM_YUV)
 
 
 def still_of(path: Path) -> Image.Image | None:

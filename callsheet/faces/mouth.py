@@ -1,21 +1,42 @@
-"""A drawn mouth, put into raw YUV 4:2:0 frames (BT.709, limited range). Nothing outside `box_of` is touched."""
+"""A drawn mouth, put into raw YUV 4:2:0 frames (BT.709, limited range). Nothing outside `box_of` is touched.
+
+It is drawn in luma and colour differences from the start, so that no part of a frame is converted.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, cos, floor, pi, sin
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw
 
+from callsheet.alignment import MouthShape
+
 Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 """Luma H x W, then both colour differences H/2 x W/2; written to in place."""
+Colour = tuple[int, int, int]
 
-CLOSED = 0.07
-"""Below this openness the clip's own mouth is left alone."""
 _REACH = 0.75
 _SHARP = 4
-_INK, _HOLE, _TEETH, _TONGUE = (28, 24, 38), (110, 24, 40), (255, 252, 246), (226, 92, 96)
+_STEPS = 24
+"""Openness is drawn in so many steps, spread and rounding in a third of them: then few mouths are drawn often."""
+
+
+def yuv_of(red: float, green: float, blue: float) -> Colour:
+    """A colour as luma and colour differences."""
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return (
+        round(16 + luma * 219 / 255),
+        round(128 + (blue - luma) * 224 / 255 / 1.8556),
+        round(128 + (red - luma) * 224 / 255 / 1.5748),
+    )
+
+
+_INK, _HOLE, _TEETH, _TONGUE = (
+    yuv_of(*rgb) for rgb in ((28, 24, 38), (110, 24, 40), (255, 252, 246), (226, 92, 96))
+)
 
 
 def box_of(x: float, y: float, width: float) -> tuple[int, int, int, int]:
@@ -25,28 +46,41 @@ def box_of(x: float, y: float, width: float) -> tuple[int, int, int, int]:
     return left, top, left + 2 * ceil((2 * reach + 2) / 2), top + 2 * ceil((2 * reach + 2) / 2)
 
 
-def open_mouth(planes: Planes, mouth: tuple[float, float, float], opened: float, hiss: float, cover: bool) -> None:
-    """Draw a mouth opened by `opened` (0 to 1), spread by `hiss`. `cover` first hides the drawn one below it."""
+def open_mouth(planes: Planes, mouth: tuple[float, float, float], shape: MouthShape, cover: bool) -> None:
+    """Draw a mouth of that shape. `cover` first hides the drawn one below it."""
     left, top, right, bottom = box_of(*mouth)
-    x, y, width = mouth[0] - left, mouth[1] - top, mouth[2]
-    image = Image.new("RGBA", ((right - left) * _SHARP, (bottom - top) * _SHARP), (*_INK, 0))
-    if cover and (skin := _skin(planes, mouth)) is not None:
-        patch = Image.new("L", image.size, 0)
-        sides = [x - 0.63 * width, y - 0.4 * width, x + 0.63 * width, y + 0.4 * width]
-        ImageDraw.Draw(patch).rounded_rectangle([side * _SHARP for side in sides], 0.36 * width * _SHARP, fill=255)
-        _blend(
-            planes, (left, top), [np.full((bottom - top, right - left, 1), part) for part in skin], patch.reduce(_SHARP)
-        )
-    _draw(image, x * _SHARP, y * _SHARP, width * _SHARP, opened, hiss)
-    small = np.asarray(image.reduce(_SHARP))
-    _blend(planes, (left, top), to_yuv(small[..., :3].astype(np.float64)), Image.fromarray(small[..., 3]))
+    sharp = _SHARP if mouth[2] < 64 else _SHARP // 2
+    size = ((right - left) * sharp, (bottom - top) * sharp)
+    skin = _skin(planes, mouth) if cover else None
+    lips, mask, patch = _drawn(
+        round(mouth[2] * sharp),
+        round(shape.opened * _STEPS) / _STEPS,
+        round(shape.spread * _STEPS / 3) * 3 / _STEPS,
+        round(shape.rounded * _STEPS / 3) * 3 / _STEPS,
+    )
+    at = (
+        round((mouth[0] - left) * sharp - lips.width / 2),
+        round((mouth[1] - top) * sharp - lips.height / 2),
+    )
+    whole, hidden = Image.new("RGB", size, skin or _INK), Image.new("L", size, 0)
+    if skin is not None:
+        hidden.paste(patch, at)
+    whole.paste(lips, at, mask)
+    hidden.paste(255, at, mask)
+    for plane, colour, times in zip(planes, whole.split(), (1, 2, 2), strict=True):
+        _blend(plane, (left // times, top // times), colour.reduce(sharp * times), hidden.reduce(sharp * times))
 
 
-def _draw(image: Image.Image, x: float, y: float, width: float, opened: float, hiss: float) -> None:
-    """Outline, hole, teeth, tongue: hiss makes it flatter and wider, with more teeth."""
-    across = 0.5 * width * (0.78 + 0.16 * hiss - 0.06 * opened)
-    down = 0.5 * width * (0.16 + 0.62 * opened) * (1 - 0.45 * hiss)
-    line = max(2.0, 0.075 * width)
+@lru_cache(maxsize=64)
+def _drawn(
+    width: int, opened: float, spread: float, rounded: float
+) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """A mouth in luma and colour differences, its mask, and the patch that hides another one; centred, square."""
+    side = 2 * ceil(_REACH * width)
+    image, x, y = Image.new("RGB", (side, side), _INK), side / 2, side / 2
+    across = 0.5 * width * (0.78 + 0.18 * spread - 0.06 * opened - 0.36 * rounded)
+    down = 0.5 * width * 0.85 * opened * (1 - 0.25 * spread)
+    line = max(2.0, 0.075 * width * (1 + 0.5 * rounded))
 
     def lips(grow: float) -> list[tuple[float, float]]:
         return [
@@ -54,17 +88,21 @@ def _draw(image: Image.Image, x: float, y: float, width: float, opened: float, h
             for a in (2 * pi * n / 72 for n in range(72))
         ]
 
-    draw = ImageDraw.Draw(image)
-    draw.polygon(lips(line), fill=(*_INK, 255))
-    hole = Image.new("L", image.size, 0)
-    ImageDraw.Draw(hole).polygon(lips(0), fill=255)
-    image.paste((*_HOLE, 255), (0, 0), hole)
+    mask, hole = Image.new("L", image.size, 0), Image.new("L", image.size, 0)
+    ImageDraw.Draw(mask).polygon(lips(line if down > line / 2 else 0.6 * line), fill=255)
+    if down > line / 4:                               # below that the lips touch
+        ImageDraw.Draw(hole).polygon(lips(0), fill=255)
+    image.paste(_HOLE, (0, 0), hole)
     tongue = _ellipse(image.size, x, y + down * 1.25, across * 0.6, down * 0.75)
-    image.paste((*_TONGUE, 255), (0, 0), ImageChops.multiply(tongue, hole))
+    image.paste(_TONGUE, (0, 0), ImageChops.multiply(tongue, hole))
     teeth = Image.new("L", image.size, 0)
-    edge = y - down * 0.7 + max(down * (0.42 + 0.5 * hiss), line * 0.4)
-    ImageDraw.Draw(teeth).rectangle((x - across * 0.8, 0, x + across * 0.8, edge), fill=255)
-    image.paste((*_TEETH, 255), (0, 0), ImageChops.multiply(teeth, hole))
+    tall = down * (0.45 + 0.5 * spread) * (1 - rounded)
+    ImageDraw.Draw(teeth).rectangle((x - across * 0.86, y - down, x + across * 0.86, y - down * 0.7 + tall), fill=255)
+    image.paste(_TEETH, (0, 0), ImageChops.multiply(teeth, hole))
+    patch = Image.new("L", image.size, 0)
+    sides = (x - 0.63 * width, y - 0.4 * width, x + 0.63 * width, y + 0.4 * width)
+    ImageDraw.Draw(patch).rounded_rectangle(sides, 0.36 * width, fill=255)
+    return image, mask, patch
 
 
 def _flat(value: float) -> float:
@@ -78,7 +116,7 @@ def _ellipse(size: tuple[int, int], x: float, y: float, across: float, down: flo
     return mask
 
 
-def _skin(planes: Planes, mouth: tuple[float, float, float]) -> tuple[float, float, float] | None:
+def _skin(planes: Planes, mouth: tuple[float, float, float]) -> Colour | None:
     """The colour around the mouth; None where there is no single one, as at the edge of a face."""
     x, y, width = mouth
     luma, u, v = planes
@@ -89,33 +127,17 @@ def _skin(planes: Planes, mouth: tuple[float, float, float]) -> tuple[float, flo
     seen = np.array([(luma[py, px], u[py // 2, px // 2], v[py // 2, px // 2]) for px, py in inside], float)
     middle = np.median(seen, axis=0)
     alike = np.abs(seen - middle).max(1) < 14
-    return (float(middle[0]), float(middle[1]), float(middle[2])) if alike.mean() >= 0.6 else None
+    return (round(middle[0]), round(middle[1]), round(middle[2])) if alike.mean() >= 0.6 else None
 
 
-def to_yuv(rgb: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Luma and colour differences, each H x W x 1, of an H x W x 3 RGB array."""
-    luma = rgb @ np.array((0.2126, 0.7152, 0.0722))
-    u, v = 128 + (rgb[..., 2] - luma) * (224 / 255 / 1.8556), 128 + (rgb[..., 0] - luma) * (224 / 255 / 1.5748)
-    return [(16 + luma * 219 / 255)[..., None], u[..., None], v[..., None]]
-
-
-def _blend(planes: Planes, at: tuple[int, int], colours: list[NDArray[np.float64]], mask: Image.Image) -> None:
-    """Mix full-size colours into the planes by the mask, cut at the picture's edges."""
-    share = np.asarray(mask, np.float64) / 255
-    for plane, colour, times in zip(planes, colours, (1, 2, 2), strict=True):
-        weight, paint = shrunk(share, times), shrunk(np.broadcast_to(colour[..., 0], share.shape), times)
-        left, top = at[0] // times, at[1] // times
-        x0, y0 = max(left, 0), max(top, 0)
-        x1, y1 = min(left + weight.shape[1], plane.shape[1]), min(top + weight.shape[0], plane.shape[0])
-        if x0 >= x1 or y0 >= y1:
-            continue
-        part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        under = plane[y0:y1, x0:x1]
-        plane[y0:y1, x0:x1] = np.rint(under + (paint[part] - under) * weight[part]).astype(np.uint8)
-
-
-def shrunk(values: NDArray[np.float64], times: int) -> NDArray[np.float64]:
-    """Means of `times` x `times` pixels."""
-    height, width = values.shape
-    small: NDArray[np.float64] = values.reshape(height // times, times, width // times, times).mean((1, 3))
-    return small
+def _blend(plane: NDArray[np.uint8], at: tuple[int, int], paint: Image.Image, mask: Image.Image) -> None:
+    """Mix a picture into a plane by the mask, cut at the plane's edges."""
+    left, top = at
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + mask.width, plane.shape[1]), min(top + mask.height, plane.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    under = plane[y0:y1, x0:x1].astype(np.float32)
+    share = np.asarray(mask)[part].astype(np.float32) / 255
+    plane[y0:y1, x0:x1] = np.rint(under + (np.asarray(paint)[part] - under) * share).astype(np.uint8)

@@ -48,7 +48,7 @@ class SfxTrack(Frozen):
 class JobCaptionStyle(CaptionStyle):
     """How captions are drawn; its colours are checked before anything is made."""
 
-    @field_validator("color", "stroke_color")
+    @field_validator("color", "stroke_color", "highlight_color")
     @classmethod
     def _known_colour(cls, value: str) -> str:
         from PIL import ImageColor

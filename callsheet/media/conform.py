@@ -2,8 +2,8 @@
 
 Frame i shows the source at time i/fps, to a millisecond; the last picture is held when the source ends
 early. A picture of about the right shape fills the frame; any other is shown whole before a blurred, darker
-copy of itself. Captions are burned here where they are burned. Sound is dropped; high dynamic range is not
-tone-mapped.
+copy of itself. Captions are burned here where they are burned. A clip that is all this already passes through:
+its packets are copied. Sound is dropped; high dynamic range is not tone-mapped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import av
 from av.error import FFmpegError
 
 from callsheet.errors import MediaError, MediaUnreadable, SceneTooShort
-from callsheet.media.encode import BT709, SCALER, encode_timeout_s, tagged, x264_options
+from callsheet.media.encode import BT709, HD_HEIGHT, SCALER, UNTAGGED, encode_timeout_s, tagged, x264_options
 from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, ffmpeg_version, local_input, run
-from callsheet.media.packets import inspect
+from callsheet.media.packets import copier, inspect
+from callsheet.media.recognise import own_sets
 from callsheet.models import CaptionStyle
 from callsheet.recipes import ConformRecipe
 from callsheet.store.base import Outcome, Room
@@ -47,6 +48,10 @@ class Picture:
     has_alpha: bool
     seconds: float
     """Of the pictures; 0 for a still."""
+    rotation: int = 0
+    """Degrees by which it was turned to be upright."""
+    untagged_hd: bool = False
+    """Whether its matrix is untold, and bt709 as of all high definition; ffmpeg would take it for bt601."""
 
 
 def look(path: Path) -> Picture:
@@ -68,6 +73,11 @@ def look(path: Path) -> Picture:
                 fps=Fraction(0) if still else Fraction(stream.average_rate or 0),
                 has_alpha=any(c.is_alpha for c in frame.format.components),
                 seconds=0.0 if still else float(length),
+                rotation=frame.rotation % 360,
+                untagged_hd=(
+                    not still and int(frame.colorspace) == UNTAGGED and "yuv" in frame.format.name
+                    and min(frame.width, frame.height) >= HD_HEIGHT
+                ),
             )
     except StopIteration:
         raise MediaUnreadable(path=path.name, kind="a clip or picture", detail="it has no pictures") from None
@@ -80,7 +90,8 @@ def conform(recipe: ConformRecipe, room: Room) -> Outcome:
 
     Artifact main: MP4 of exactly `frames` frames that may be cut at `head` and `frames - tail`. Facts:
     frames, fps, width, height, duration in seconds, avcc (digest of the parameter sets), held (frames at
-    the end that repeat the last picture). Raises MediaUnreadable, SceneTooShort, MediaError.
+    the end that repeat the last picture), frames_encoded, passed_through (whether its packets were copied,
+    because it is all this already) and the reason. Raises MediaUnreadable, SceneTooShort, MediaError.
     """
     if recipe.head + recipe.tail > recipe.frames:
         raise SceneTooShort(
@@ -89,12 +100,51 @@ def conform(recipe: ConformRecipe, room: Room) -> Outcome:
         )
     source, target = room.fetch(recipe.clip), room.path("conformed.mp4")
     picture = look(source)
-    subtitles, fonts = _captions(recipe, room)
-    room.progress(0.1, "conforming")
-    run(conform_command(recipe, source, target, subtitles, fonts, picture))
+    obstacle = _obstacle(recipe, source, picture)
+    if obstacle:
+        subtitles, fonts = _captions(recipe, room)
+        room.progress(0.1, "conforming")
+        run(conform_command(recipe, source, target, subtitles, fonts, picture))
+    else:
+        _pass_through(recipe, source, target)
     held = recipe.frames - ceil(picture.seconds * recipe.fps - Fraction(1, 1000)) if picture.seconds else 0
-    return Outcome(files={"main": target}, facts={**_checked(recipe, target), "held": max(0, held)},
+    made = {
+        "held": max(0, held), "frames_encoded": recipe.frames if obstacle else 0, "passed_through": not obstacle,
+        "reason": obstacle or "it is conformed already",
+    }
+    return Outcome(files={"main": target}, facts={**_checked(recipe, target), **made},
                    made_by=f"ffmpeg {ffmpeg_version()}", warnings=_unwritten(recipe))
+
+
+def _obstacle(recipe: ConformRecipe, source: Path, picture: Picture) -> str:
+    """Why the source has to be encoded; empty when it is exactly what the recipe asks."""
+    if recipe.cues:
+        return "captions are burned into it"
+    if not picture.fps:
+        return "it is a still picture"
+    if picture.rotation or picture.aspect != Fraction(recipe.width, recipe.height):
+        return "its picture has another shape, or is to be turned"
+    try:
+        table = inspect(source, recipe.fps, "it")
+    except MediaError as error:
+        return str(error.facts["detail"])
+    if (table.width, table.height) != (recipe.width, recipe.height):
+        return f"it is {table.width}x{table.height}"
+    if table.frames != recipe.frames:
+        return f"it has {table.frames} frames, not {recipe.frames}"
+    missing = set(_cuts(recipe)) - table.cuts
+    if missing:
+        return f"it cannot be cut before its frame {min(missing)}"
+    if table.avcc != own_sets(recipe.encode, recipe.width, recipe.height, recipe.fps):
+        return "it was encoded with other settings"
+    return ""
+
+
+def _pass_through(recipe: ConformRecipe, source: Path, target: Path) -> None:
+    """Its pictures alone, packet by packet: a sound or a stranger's metadata goes no further."""
+    delay = inspect(source, recipe.fps, "the clip").delay
+    with copier(target, source, recipe.fps, delay) as out:
+        out.copy(source, 0, recipe.frames, recipe.label or "the clip")
 
 
 def conform_command(
@@ -107,6 +157,8 @@ def conform_command(
                zip(HOSTILE_INPUT[::2], HOSTILE_INPUT[1::2], strict=True)}
     stream = ffmpeg.input(local_input(source), **hostile)["v:0"]
     stream = stream.filter("settb", f"1/{_CLOCK}").filter("setpts", f"PTS-STARTPTS-{_JITTER_US}")
+    if picture.untagged_hd:
+        stream = stream.filter("setparams", colorspace="bt709")
     if picture.has_alpha:                             # what is transparent becomes black, not its hidden colour
         stream = stream.filter("premultiply", inplace=1)
     if picture.fps > recipe.fps:                      # fewer frames to scale
@@ -183,20 +235,19 @@ def _captions(recipe: ConformRecipe, room: Room) -> tuple[Path | None, Path | No
     """The subtitle file and the folder of its fonts, where there are cues."""
     if not recipe.cues:
         return None, None
-    from callsheet.media.captions import fonts_folder, write_ass
+    from callsheet.media.captions import gather_fonts, write_ass
 
     path = room.path("captions.ass")
     write_ass(recipe.cues, recipe.style or CaptionStyle(), recipe.width, recipe.height, path)
-    return path, fonts_folder()
+    return path, gather_fonts(recipe.cues, room.path("fonts"))
 
 
 def _unwritten(recipe: ConformRecipe) -> tuple[str, ...]:
     if not recipe.cues:
         return ()
-    from callsheet.media.captions import not_in_font
+    from callsheet.media.captions import boxes
 
-    lacking = not_in_font(recipe.cues)
-    return (f"captions: Noto Sans has no {lacking[:20]}; drawn only where this system has a font",) if lacking else ()
+    return boxes(recipe.cues)
 
 
 def _checked(recipe: ConformRecipe, made: Path) -> Mapping[str, Any]:

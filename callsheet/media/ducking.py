@@ -1,62 +1,21 @@
-"""How music makes room for speech: where somebody speaks, and the gain that follows from it.
+"""How music makes room for speech: the gain that follows from where somebody speaks.
 
 A computed envelope, exact in depth and time whatever the level of the voice (a side-chain compressor's
-depth depends on it). Pure numpy; nothing is read or written here.
+depth depends on it). Pure numpy; where speech is, activity.py finds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from callsheet.media.sound import RATE, Samples
+from callsheet.media.activity import Span, closed
+from callsheet.media.sound import RATE
 from callsheet.models import Ducking
-
-Span = tuple[int, int]
-"""First sample, and the one after the last."""
-
-HOP = RATE // 200
-"""Speech is looked for in steps of 5 ms."""
-
-PAUSE_SECONDS = 0.35
-"""Shorter pauses belong to the speech around them, so that music does not pump between words."""
-
-_BELOW_SPEECH_DB = -35.0
-_FLOOR_DB = -60.0
-
-
-def speech_spans(voice: Samples) -> list[Span]:
-    """Where one voice is heard: steps of 5 ms within 35 dB of its loud parts, and above -60 dBFS.
-
-    Pauses are not yet closed; see `closed`.
-    """
-    steps = -(-len(voice) // HOP)
-    energy = np.zeros(steps * HOP)
-    energy[:len(voice)] = np.square(voice, dtype=np.float64).mean(axis=1)
-    level = 10 * np.log10(energy.reshape(steps, HOP).mean(axis=1) + 1e-12)
-    audible = level[level > _FLOOR_DB]
-    if not len(audible):
-        return []
-    threshold = max(_FLOOR_DB, float(np.percentile(audible, 95)) + _BELOW_SPEECH_DB)
-    edges = np.flatnonzero(np.diff(level > threshold, prepend=False, append=False))
-    return [(int(a) * HOP, min(int(b) * HOP, len(voice))) for a, b in edges.reshape(-1, 2)]
-
-
-def closed(spans: Iterable[Span], pause: int = round(PAUSE_SECONDS * RATE)) -> list[Span]:
-    """The union of spans, in order, with gaps of up to `pause` samples filled.
-
-    It looks ahead, so music rises when speech really ended, not a hang-over later.
-    """
-    joined: list[Span] = []
-    for start, end in sorted(spans):
-        if joined and start - joined[-1][1] <= pause:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
 
 
 @dataclass(frozen=True)
@@ -68,8 +27,22 @@ class Envelope:
 
     def gain(self, start: int, end: int) -> NDArray[np.float32]:
         """Linear gain of the samples `start` to `end`, float32 of shape (end - start,)."""
-        level = np.interp(np.arange(start, end), self.samples, self.decibels)
-        return np.power(10.0, level / 20).astype(np.float32)
+        gain = np.empty(end - start, np.float32)
+        at, following = start, int(np.searchsorted(self.samples, start, "right"))
+        while at < end:
+            until = end if following == len(self.samples) else min(end, ceil(self.samples[following]))
+            gain[at - start:until - start] = self._line(following, at, until)
+            at, following = max(at, until), following + 1
+        return gain
+
+    def _line(self, following: int, start: int, end: int) -> NDArray[np.float64] | float:
+        """Gain between the point before `following` and that one; a single number where it is level."""
+        last = len(self.samples) - 1
+        before, after = self.decibels[max(following - 1, 0)], self.decibels[min(following, last)]
+        if before == after or end <= start:
+            return float(10 ** (before / 20))
+        level = np.interp(np.arange(start, end), self.samples[following - 1:following + 1], (before, after))
+        return np.power(10.0, level / 20)
 
 
 def envelope(spans: Iterable[Span], ducking: Ducking, rate: int = RATE) -> Envelope:

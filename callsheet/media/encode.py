@@ -19,6 +19,12 @@ THREADS = 8
 BT709 = 1
 """ITU-T H.273 code point of bt709 primaries, transfer and matrix alike."""
 
+UNTAGGED = 2
+"""H.273 code point of a matrix that nobody has told."""
+
+HD_HEIGHT = 720
+"""Lines from which on untagged pictures are taken for bt709, as players do; below it they are bt601."""
+
 SCALER = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 """accurate_rnd also makes the scaler give equal bytes on every processor."""
 

@@ -1,7 +1,6 @@
-"""Loudness as EBU R128 defines it: measured, and brought to a target under a true-peak ceiling.
+"""Loudness and true peak as EBU R128 defines them, measured by ffmpeg's ebur128.
 
-Gain, then a limiter that works at four times the rate, so that it sees the peaks between samples. Covers
-WAV to WAV; what an encoder adds on top is mix.py's matter.
+Covers measuring alone: how a sound is brought to a target is in limiter.py and mix.py.
 """
 
 from __future__ import annotations
@@ -16,12 +15,6 @@ from callsheet.media.sound import RATE
 
 UNMEASURABLE_LUFS = -60.0
 """Below it (and in less than 0.4 s of sound) there is nothing that could be brought to a target."""
-
-_OVERSAMPLED = RATE * 4
-_CLOSE_LU = 0.2
-_ROUNDS = 4
-_MOST_EXTRA_DB = 6.0
-"""More gain into the limiter than this would squash the sound for the sake of a figure."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +32,7 @@ class Loudness:
 def measure_command(path: Path) -> Command:
     """Read all of a file's first sound; the figures are in what ffmpeg says at the end."""
     named = ("-f", "wav") if path.suffix == ".wav" else ()
-    return Command(
-        ("-loglevel", "info", "-nostats", *named, "-i", local_input(path), "-map", "0:a:0",
-         "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"),
-        what=f"measure the loudness of {path.name}",
-    )
+    return _measuring((*named, "-i", local_input(path)), "true", path.name)
 
 
 def measure(path: Path) -> Loudness:
@@ -51,53 +40,34 @@ def measure(path: Path) -> Loudness:
     return parse_summary(run(measure_command(path)), path.name)
 
 
+def measure_raw(path: Path) -> float:
+    """Integrated loudness, in LUFS, of a file of bare stereo floats at 48 kHz; -70 where nothing is loud enough.
+
+    Without the true peak, which is the dear half of measuring. Raises MediaError.
+    """
+    source = ("-f", "f32le", "-ar", str(RATE), "-ac", "2", "-i", local_input(path))
+    return _integrated(run(_measuring(source, "none", path.name)), path.name)
+
+
 def parse_summary(words: str, name: str) -> Loudness:
     """The figures in ebur128's summary. Raises MediaError when there is none."""
-    summary = words[words.rfind("Summary:"):]
-    integrated = re.search(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS", summary)
-    peak = re.search(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS", summary)
-    if "Summary:" not in words or integrated is None or peak is None:
+    lufs = _integrated(words, name)
+    peak = re.search(r"\bPeak:\s+(-?[\d.]+|-?inf|nan) dBFS", words[words.rfind("Summary:"):])
+    if peak is None:
+        raise MediaError(what=f"measure the loudness of {name}", detail="ebur128 gave no true peak")
+    return Loudness(None, None) if peak[1] == "-inf" else Loudness(lufs, float(peak[1]))
+
+
+def _integrated(words: str, name: str) -> float:
+    found = re.search(r"\bI:\s+(-?[\d.]+|-?inf|nan) LUFS", words[words.rfind("Summary:"):])
+    if "Summary:" not in words or found is None:
         raise MediaError(what=f"measure the loudness of {name}", detail="ebur128 gave no summary")
-    if peak[1] == "-inf":
-        return Loudness(None, None)
-    return Loudness(float(integrated[1]), float(peak[1]))
+    return float(found[1])
 
 
-def level_command(source: Path, out: Path, gain_db: float, ceiling_dbtp: float, samples: int) -> Command:
-    """Apply a gain and limit true peaks to `ceiling_dbtp`; exactly `samples` samples come out."""
-    limit = 10 ** (ceiling_dbtp / 20)
-    filters = (
-        f"volume={gain_db:.3f}dB:precision=double",
-        f"aresample={_OVERSAMPLED}",
-        f"alimiter=limit={limit:.6f}:level=0:attack=5:release=50:latency=1",   # latency=1: no delay of 5 ms
-        f"aresample={RATE}",
-        "apad",
-        f"atrim=end_sample={samples}",
-    )
+def _measuring(source: tuple[str, ...], peak: str, name: str) -> Command:
     return Command(
-        ("-f", "wav", "-i", local_input(source), "-af", ",".join(filters), "-c:a", "pcm_f32le", "-rf64", "auto",
-         "-bitexact", local_input(out)),
-        what=f"bring {source.name} to its loudness",
+        ("-loglevel", "info", "-nostats", *source, "-map", "0:a:0",
+         "-af", f"ebur128=peak={peak}:framelog=quiet", "-f", "null", "-"),
+        what=f"measure the loudness of {name}",
     )
-
-
-def bring_to(source: Path, out: Path, target_lufs: float, ceiling_dbtp: float, samples: int) -> Loudness:
-    """Write `source` to `out` at `target_lufs`, its true peaks limited; returns what came out.
-
-    What cannot be measured keeps its level. Sound whose peaks leave no room ends below the target: the
-    caller compares. Raises MediaError.
-    """
-    before = measure(source)
-    gain = wanted = target_lufs - before.lufs if before.lufs is not None and before.measurable else 0.0
-    run(level_command(source, out, gain, ceiling_dbtp, samples))
-    after = measure(out)
-    for _ in range(_ROUNDS - 1):                       # the limiter took some of it: ask for more
-        if not before.measurable or after.lufs is None or abs(target_lufs - after.lufs) <= _CLOSE_LU:
-            break
-        asked = min(gain + target_lufs - after.lufs, wanted + _MOST_EXTRA_DB)
-        if abs(asked - gain) < _CLOSE_LU / 2:
-            break
-        gain = asked
-        run(level_command(source, out, gain, ceiling_dbtp, samples))
-        after = measure(out)
-    return after

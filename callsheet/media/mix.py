@@ -1,7 +1,8 @@
 """Reel and sound become the film: its picture copied, its sound mixed, ducked and brought to loudness.
 
 Covers the stage as a whole: the sound track, the master, the MP4 with its soft captions, the files beside
-it and the thumbnail. How sound is placed is in soundtrack.py, loudness in loudness.py, text in captions.py.
+it, the stems and the thumbnail. How sound is placed is in soundtrack.py, how it is brought to its loudness in
+mixdown.py and limiter.py, text in captions.py. An hour of film takes no more memory than a minute.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from pathlib import Path
 from callsheet.cues import shifted, visible_lines
 from callsheet.errors import MediaError
 from callsheet.media.captions import write_srt, write_vtt
-from callsheet.media.ffmpeg import Command, ffmpeg_version, local_input, run
-from callsheet.media.loudness import Loudness, bring_to, measure
+from callsheet.media.ffmpeg import Command, ffmpeg_version, local_input, writer
+from callsheet.media.limiter import Master, master, master_for
+from callsheet.media.loudness import UNMEASURABLE_LUFS, Loudness, measure, measure_raw
+from callsheet.media.mixdown import Mixdown, mix_down, write_stems
 from callsheet.media.probe import Facts, probe
-from callsheet.media.sound import RATE, write_wav
-from callsheet.media.soundtrack import soundtrack, sources
+from callsheet.media.sound import RATE
+from callsheet.media.soundtrack import Soundtrack, soundtrack
 from callsheet.media.thumbnail import write_thumbnail
 from callsheet.models import CaptionMode, Cue
 from callsheet.recipes import MixRecipe
@@ -25,8 +28,8 @@ AAC_KBIT = 192
 AAC_FRAME = 1024
 """Samples in one AAC frame: sound cannot end more exactly than that."""
 
-ENCODER_HEADROOM_DB = 0.5
-"""AAC adds 0.2 to 0.3 dB to true peaks: the master stays so far below the ceiling."""
+ENCODER_HEADROOM_DB = 0.7
+"""AAC adds 0.2 to 0.6 dB to true peaks: the master stays so far below the ceiling, so one encode is enough."""
 
 _ROUNDS = 3
 _PRECISION = 0.05
@@ -44,7 +47,7 @@ _LANGUAGES = {
 
 
 def mix(recipe: MixRecipe, room: Room) -> Outcome:
-    """The film of `recipe`: main (MP4), thumbnail (JPEG), srt and vtt where there are cues to show.
+    """The film of `recipe`: main (MP4), thumbnail (JPEG), srt and vtt where there are cues, stems where asked.
 
     The video's packets are the reel's own. A film without any sound gets a silent track. Raises
     MediaUnreadable for a sound that cannot be read, MediaError where the result is not what was asked.
@@ -52,37 +55,41 @@ def mix(recipe: MixRecipe, room: Room) -> Outcome:
     reel = room.fetch(recipe.reel)
     picture = _checked_reel(recipe, reel)
     room.progress(0.05, "placing sound")
-    bus, warnings = soundtrack(recipe, room)
-    write_wav(room.path("soundtrack.wav"), bus)
-    samples = len(bus)
-    del bus                                            # a long film's is gigabytes
+    track = soundtrack(recipe, room)
+    mixdown = mix_down(track, room.folder, recipe.stems, lambda share: room.progress(0.1 + 0.2 * share, "mixing"))
+    track.remove()
     cues = tuple(c for c in shifted(recipe.cues, 0.0, recipe.seconds) if visible_lines(c.text))
     beside = _write_captions(recipe.captions, cues, room)
-    room.progress(0.3, "bringing it to loudness")
-    film = room.path("film.mp4")
-    heard = _encoded(recipe, reel, film, samples, beside.get("srt"), room)
-    _check_film(film, picture, samples)
+    film, thumbnail = room.path("film.mp4"), room.path("thumbnail.jpg")
+    heard, made = _encoded(recipe, reel, film, mixdown, beside.get("srt"), room)
+    _check_film(film, picture, track.samples)
     room.progress(0.9, "taking a thumbnail")
-    moment = write_thumbnail(reel, recipe.seconds, room.path("thumbnail.jpg"))
+    moment = write_thumbnail(reel, recipe.seconds, thumbnail)
+    stems, lowered_db = write_stems(mixdown, made, room.folder) if recipe.stems else ({}, 0.0)
+    mixdown.remove()
     return Outcome(
-        files={"main": film, "thumbnail": room.path("thumbnail.jpg"), **beside},
+        files={"main": film, "thumbnail": thumbnail, **beside, **stems},
         facts={
             "duration": recipe.seconds, "frames": picture.frames, "width": picture.width, "height": picture.height,
             "lufs": heard.lufs, "true_peak_dbtp": heard.true_peak_dbtp, "video": "copied",
-            "cues": len(cues), "thumbnail_at": moment,
+            "cues": len(cues), "thumbnail_at": moment, **_sound_facts(track, made),
+            **({"stems_lowered_db": round(lowered_db, 2)} if stems else {}),
         },
         made_by=f"ffmpeg {ffmpeg_version()}",
-        warnings=(*warnings, *_loudness_warnings(recipe, heard)),
+        warnings=(*track.warnings, *_loudness_warnings(recipe, heard), *_stem_warnings(lowered_db)),
     )
 
 
-def film_command(reel: Path, master: Path, captions: Path | None, language: str, out: Path) -> Command:
-    """Join picture (copied), sound (encoded) and captions (an SRT file) to an MP4 that starts at once."""
+def film_command(reel: Path, captions: Path | None, language: str, out: Path) -> Command:
+    """Join picture (copied), sound (bare stereo floats on standard input) and captions (an SRT file) to an MP4.
+
+    It starts to play at once when it comes over a network.
+    """
     code = three_letters(language)
     text_input = ("-f", "srt", "-i", local_input(captions)) if captions else ()
     text_output = ("-map", "2:s:0", "-c:s", "mov_text", "-metadata:s:s:0", f"language={code}") if captions else ()
     return Command(
-        ("-i", local_input(reel), "-f", "wav", "-i", local_input(master), *text_input,
+        ("-i", local_input(reel), "-f", "f32le", "-ar", str(RATE), "-ac", "2", "-i", "pipe:0", *text_input,
          "-map", "0:v:0", "-c:v", "copy",
          "-map", "1:a:0", "-c:a", "aac", "-b:a", f"{AAC_KBIT}k", "-ar", str(RATE), "-ac", "2",
          "-metadata:s:a:0", f"language={code}", *text_output,
@@ -119,33 +126,42 @@ def _write_captions(mode: CaptionMode, cues: tuple[Cue, ...], room: Room) -> dic
 
 
 def _encoded(
-    recipe: MixRecipe, reel: Path, film: Path, samples: int, srt: Path | None, room: Room
-) -> Loudness:
+    recipe: MixRecipe, reel: Path, film: Path, mixdown: Mixdown, srt: Path | None, room: Room
+) -> tuple[Loudness, Master]:
     """Write the film, mastered low enough that its true peak is under the ceiling after AAC too."""
-    master = room.path("master.wav")
     soft = srt if recipe.captions is CaptionMode.BESIDE else None
-    command = film_command(reel, master, soft, recipe.language, film)
-    if not sources(recipe):
-        room.path("soundtrack.wav").replace(master)
-        run(command)
-        return Loudness(None, None)
+    command = film_command(reel, soft, recipe.language, film)
     target, ceiling = recipe.loudness_lufs, recipe.true_peak_dbtp - ENCODER_HEADROOM_DB
+    lufs = -70.0 if mixdown.profile.silent else measure_raw(mixdown.path)
     heard = Loudness(None, None)
     for attempt in range(_ROUNDS):
-        mastered = bring_to(room.path("soundtrack.wav"), master, target, ceiling, samples)
-        room.progress(0.5 + 0.1 * attempt, "encoding")
-        run(command)
-        heard = measure(film)
-        if heard.lufs is None or heard.true_peak_dbtp is None or mastered.lufs is None:
+        made, expected = master(mixdown.profile, 0.0, ceiling), lufs
+        if lufs > UNMEASURABLE_LUFS:
+            made, expected = master_for(mixdown.profile, lufs, target, ceiling)
+        begun = 1 - 0.5**attempt                       # another round is rarely needed
+        with writer(command) as pipe:
+            for share, piece in mixdown.mastered(made):
+                room.progress(0.3 + 0.6 * (begun + share * (1 - begun) / 2), "encoding")
+                pipe.write(piece.data)
+        heard = Loudness(None, None) if mixdown.profile.silent else measure(film)
+        if heard.lufs is None or heard.true_peak_dbtp is None:
             break
         over = heard.true_peak_dbtp + _PRECISION - recipe.true_peak_dbtp
-        reached = abs(mastered.lufs - target) <= _CLOSE_LU
+        reached = abs(expected - target) <= _CLOSE_LU
         lost = recipe.loudness_lufs - heard.lufs if reached else 0.0    # AAC leaves out the highest tones
         if over <= 0 and abs(lost) <= _CLOSE_LU:
             break
         ceiling -= over + 0.1 if over > 0 else 0.0
         target += lost
-    return heard
+    return heard, made
+
+
+def _sound_facts(track: Soundtrack, made: Master) -> dict[str, float]:
+    """Seconds of speech; the gain of the whole mix, and by how much its highest peaks were held down."""
+    return {
+        "speech_s": round(sum(end - start for start, end in track.speech) / RATE, 3),
+        "gain_db": round(made.gain_db, 2), "limited_db": round(made.reduced_db, 2),
+    }
 
 
 def _check_film(film: Path, picture: Facts, samples: int) -> None:
@@ -170,3 +186,10 @@ def _loudness_warnings(recipe: MixRecipe, heard: Loudness) -> list[str]:
     if heard.true_peak_dbtp is not None and heard.true_peak_dbtp > recipe.true_peak_dbtp:
         found.append(f"true peak is {heard.true_peak_dbtp:g} dBTP, above {recipe.true_peak_dbtp:g}")
     return found
+
+
+def _stem_warnings(lowered_db: float) -> list[str]:
+    if lowered_db < 0.005:
+        return []
+    return [f"the stems voice and music_effects are {lowered_db:.2f} dB below the film's level: unlimited, "
+            "they would go over full scale"]

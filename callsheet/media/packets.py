@@ -1,7 +1,8 @@
 """H.264 packets of MP4 clips: what they say without decoding, and copying them frame by frame number.
 
-A clip may be cut where a key frame shows that nothing before it is shown after it (a closed GOP). Packets
-are streamed, so memory stays flat however long a clip is. Encodes nothing and looks at no pixel.
+A clip may be cut where an IDR frame shows that nothing before it is shown after it (a closed GOP). A key frame
+that is no IDR does not do: what follows it may still refer to what came before. Packets are streamed, so memory
+stays flat however long a clip is. Encodes nothing and looks at no pixel.
 """
 
 from __future__ import annotations
@@ -22,25 +23,30 @@ from av.video.stream import VideoStream
 
 from callsheet.errors import MediaError
 from callsheet.media.encode import ticks, timescale
+from callsheet.media.probe import ONLY_FILES
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 _REMEDY = "conform every clip of a film with the same size, rate and encode settings"
+_IDR, _SPS, _PPS, _SPS_EXTENSION = 5, 7, 8, 13
+_PICTURES = range(1, 6)
 
 
 @dataclass(frozen=True)
 class PacketTable:
-    """What the packets of a clip say. Frames count from 0 in the order they are shown."""
+    """What the packets of a clip say. Frames count from 0 in the order they are shown, 1/fps apart."""
 
     frames: int
     cuts: frozenset[int]
-    """Frames before which the clip may be cut: key frames of closed GOPs, and the end."""
+    """Frames before which the clip may be cut: IDR frames of closed GOPs, and the end."""
     delay: int
     """Frames between decoding and showing; 0 without B-frames."""
     even: bool
     """Whether decoding times go up by exactly one frame from packet to packet, and the first is shown at 0."""
     avcc: str
-    """sha256 of the parameter sets (avcC), as hex. Clips with equal ones can share a track."""
+    """sha256 of the parameter sets (avcC), as hex. Clips with equal ones can share a track. Empty where packets
+    cannot be copied at all; `obstacle` says why."""
+    obstacle: str
     width: int
     height: int
     colour: tuple[int, int, int]
@@ -48,18 +54,26 @@ class PacketTable:
 
 
 def inspect(path: Path, fps: Fraction, name: str) -> PacketTable:
-    """Read the whole packet table of a clip. `name` is what errors call it.
+    """Read the whole packet table of a clip whose packets are to be copied. `name` is what errors call it.
 
     Raises MediaError when it is no H.264 in MP4 order, or its frames are not evenly `1/fps` apart.
     """
+    table = timetable(path, fps, name)
+    if table.obstacle:
+        raise _refused(name, table.obstacle)
+    return table
+
+
+def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
+    """As inspect, for any codec: what cannot be copied has an obstacle. Raises MediaError for uneven frames."""
     with _opened(path, name) as (container, stream):
         context = stream.codec_context
-        if context.name != "h264" or not context.extradata:
-            raise _refused(name, f"is {context.name}, not H.264 with its parameter sets in the header")
+        sets = context.extradata or b""
+        h264 = context.name == "h264" and sets[:1] == b"\1" and len(sets) > 6 and "mp4" in container.format.name
         cuts: set[int] = set()
         early: set[int] = set()                       # decoded, but an earlier frame is still to come
         next_shown = count = delay = 0
-        even, first_dts = True, 0
+        even, first_dts, in_band = True, 0, False
         for count, (shown, packet) in enumerate(_walk(container, stream, fps, name), start=1):
             decoded = count - 1
             dts = _in_frames(packet.dts, stream, fps)
@@ -67,19 +81,40 @@ def inspect(path: Path, fps: Fraction, name: str) -> PacketTable:
                 first_dts, even = int(dts), packet.pts == 0
                 delay = max(0, -int(dts))
             even = even and dts == first_dts + decoded
-            if packet.is_keyframe and shown == decoded == next_shown and not early:
+            delay = max(delay, decoded - shown)
+            units = _units(packet, sets) if h264 else frozenset()
+            in_band = in_band or not units.isdisjoint((_SPS, _PPS, _SPS_EXTENSION))
+            if units.intersection(_PICTURES) == {_IDR} and shown == decoded == next_shown and not early:
                 cuts.add(shown)
             early.add(shown)
             while next_shown in early:
                 early.remove(next_shown)
                 next_shown += 1
-        if early or next_shown != count or 0 not in cuts:
+        if stream.frames > count:                     # the index promises more: the file was cut off
+            raise _refused(name, f"ends after {count} of its {stream.frames} frames")
+        if early or next_shown != count or count == 0:
             raise _refused(name, f"shows {next_shown} frames in a row but holds {count}")
+        obstacle = (
+            f"is {context.name}, not H.264 with its parameter sets in the header" if not h264
+            else "carries parameter sets among its pictures" if in_band
+            else "does not begin with an IDR frame" if 0 not in cuts
+            else ""
+        )
         return PacketTable(
-            frames=count, cuts=frozenset({*cuts, count}), delay=delay, even=even,
-            avcc=hashlib.sha256(context.extradata).hexdigest(), width=stream.width, height=stream.height,
+            frames=count, cuts=frozenset({0, count} if obstacle else {*cuts, count}), delay=delay, even=even,
+            avcc="" if obstacle else hashlib.sha256(sets).hexdigest(), obstacle=obstacle,
+            width=stream.width, height=stream.height,
             colour=(int(context.color_primaries), int(context.color_trc), int(context.colorspace)),
         )
+
+
+def _units(packet: VideoPacket, avcc: bytes) -> frozenset[int]:
+    """The types of a packet's NAL units, each of which follows its length (ISO 14496-15)."""
+    data, width, at, types = memoryview(packet), (avcc[4] & 3) + 1, 0, set()
+    while at + width < len(data):
+        types.add(data[at + width] & 31)
+        at += width + int.from_bytes(data[at : at + width], "big")
+    return frozenset(types)
 
 
 class Copier:
@@ -143,7 +178,7 @@ def copier(target: Path, template: Path, fps: Fraction, delay: int) -> Iterator[
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), options=dict(ONLY_FILES)) as container:
             if not container.streams.video:
                 raise _refused(name, "has no pictures")
             yield container, container.streams.video[0]
@@ -154,16 +189,19 @@ def _opened(path: Path, name: str) -> Iterator[tuple[InputContainer, VideoStream
 def _walk(
     container: InputContainer, stream: VideoStream, fps: Fraction, name: str
 ) -> Generator[tuple[int, VideoPacket], None, None]:
-    """Packets in decoding order, each with the index of the frame it shows."""
+    """Packets in decoding order, each with the index of the frame it shows. A clock may be a tick off."""
     zero: int | None = None
     for packet in container.demux(stream):
-        if packet.dts is None or packet.pts is None:  # the empty one at the end
+        if packet.pts is None:                        # the empty one at the end
             continue
+        if packet.is_discard:
+            raise _refused(name, "has frames that its edit list hides")
         zero = packet.pts if zero is None else zero
-        shown = _in_frames(packet.pts - zero, stream, fps)
-        if shown.denominator != 1:
-            raise _refused(name, f"has a frame at {float(shown / fps):.6f} s, which is none of {fps} a second")
-        yield int(shown), packet
+        exact = _in_frames(packet.pts - zero, stream, fps)
+        shown = round(exact)
+        if abs(exact - shown) > _in_frames(1, stream, fps) or (exact != shown and _in_frames(4, stream, fps) > 1):
+            raise _refused(name, f"has a frame at {float(exact / fps):.6f} s, which is none of {fps} a second")
+        yield shown, packet
 
 
 def _in_frames(time: int | None, stream: VideoStream, fps: Fraction) -> Fraction:

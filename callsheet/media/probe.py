@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 from av.error import FFmpegError
 
 from callsheet.errors import MediaUnreadable
+from callsheet.media.ffmpeg import HOSTILE_INPUT
+
+ONLY_FILES: Mapping[str, str] = MappingProxyType(dict(zip(
+    (name.removeprefix("-") for name in HOSTILE_INPUT[:4:2]), HOSTILE_INPUT[1:4:2], strict=True,
+)))
+"""PyAV's options for a stranger's file: the protocols and formats of HOSTILE_INPUT, so that no playlist is followed."""
 
 
 @dataclass(frozen=True)

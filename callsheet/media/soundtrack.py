@@ -1,18 +1,22 @@
 """The sound of a film as samples: voices, music, ambience and effects, each at its place and level.
 
-Works in blocks, so that a long film needs little more memory than its own sound. Covers placing, looping,
-cutting and the gains; loudness and encoding come after it.
+Made piece by piece from sounds that are in files, and written piece by piece: an hour needs no more memory
+than a minute. Covers placing, looping, cutting and the gains; loudness and encoding come after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from callsheet.media.ducking import Envelope, Span, envelope, speech_spans
-from callsheet.media.sound import RATE, Samples, read_audio
+from callsheet.media.activity import Span, closed, speech_spans
+from callsheet.media.ducking import Envelope, envelope
+from callsheet.media.sound import RATE, DecodedSound, HeldSound, Samples, Sound, blocks, decode
 from callsheet.recipe import Ref
 from callsheet.recipes import MixRecipe
 from callsheet.store.base import Room
@@ -20,57 +24,136 @@ from callsheet.store.base import Room
 Gain = Callable[[int, int], NDArray[np.float32]]
 """Linear gain of the film's samples from the first to before the second, of shape (n,)."""
 
+BLOCK = RATE * 10
+"""Samples that are mixed at a time."""
+
 EDGE_SECONDS = 0.25
 """Music and ambience fade in and out at the ends of the film."""
 
 SEAM_SECONDS = 0.05
 """Where a loop meets itself, its end fades into its start."""
 
-_BLOCK = RATE * 30
 _SHORTEST_LOOP = RATE * 2
 
 
-def soundtrack(recipe: MixRecipe, room: Room) -> tuple[Samples, tuple[str, ...]]:
-    """All sound of the film, of shape (round(seconds * 48000), 2), and what a person should know about it.
+class Layer(Protocol):
+    """Something heard in the film."""
 
-    Nothing is limited yet: samples may exceed full scale. Raises MediaUnreadable.
-    """
-    bus = np.zeros((round(recipe.seconds * RATE), 2), np.float32)
+    def add(self, bus: Samples, start: int) -> None:
+        """Add to `bus`, of shape (n, 2), what is heard from sample `start` of the film on."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sound whose first sample is at sample `at` of the film."""
+
+    sound: Sound
+    at: int
+    volume: float = 1.0
+
+    def add(self, bus: Samples, start: int) -> None:
+        _add(bus, start, self.sound, self.at, np.full((1, 1), self.volume, np.float32))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A sound as one turn of a loop: its first `rise` and last `fall` samples are faded, at equal power."""
+
+    sound: Sound
+    rise: int
+    fall: int
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+    def read(self, start: int, end: int) -> Samples:
+        samples = self.sound.read(start, end)
+        left = len(self) - end
+        if start >= self.rise and left >= self.fall:
+            return samples
+        at = np.arange(start, end)[:, None]
+        rising = np.clip(at / max(self.rise - 1, 1), 0, 1) if start < self.rise else 1.0
+        falling = np.clip((len(self) - 1 - at) / max(self.fall - 1, 1), 0, 1) if left < self.fall else 1.0
+        return samples * np.sin(np.pi / 2 * np.minimum(rising, falling)).astype(np.float32)
+
+
+class Under:
+    """A sound under the whole film: cut where it is longer, looped with soft seams where it is shorter."""
+
+    def __init__(self, sound: Sound, film: int, gain: Gain) -> None:
+        if len(sound) < min(_SHORTEST_LOOP, film):
+            sound = HeldSound(np.tile(sound.read(0, len(sound)), (-(-_SHORTEST_LOOP // len(sound)), 1)))
+        seam = round(SEAM_SECONDS * RATE) if len(sound) < film else 0
+        self._gain = gain
+        self._first, self._later = Turn(sound, 0, seam), Turn(sound, seam, seam)
+        self._step = len(sound) - seam if seam else film
+
+    def add(self, bus: Samples, start: int) -> None:
+        end = start + len(bus)
+        level = self._gain(start, end)[:, None]
+        for number in range(max(0, (start - len(self._later)) // self._step), -(-end // self._step)):
+            _add(bus, start, self._later if number else self._first, number * self._step, level)
+
+
+def _add(bus: Samples, start: int, sound: Sound, at: int, level: NDArray[np.float32]) -> None:
+    """Add a sound that begins at sample `at` to a bus that begins at `start`; one level, or one a sample."""
+    first, last = max(at, start), min(at + len(sound), start + len(bus))
+    if first < last:
+        here = slice(first - start, last - start)
+        bus[here] += sound.read(first - at, last - at) * (level[here] if len(level) == len(bus) else level)
+
+
+@dataclass(frozen=True)
+class Soundtrack:
+    """All that is heard in a film of `samples` samples, ready to be mixed."""
+
+    samples: int
+    voices: tuple[Layer, ...]
+    under: tuple[Layer, ...]
+    """Music, ambience and effects."""
+    speech: tuple[Span, ...] = ()
+    """Where somebody speaks, in samples of the film; short pauses are within."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know about it."""
+    files: tuple[Path, ...] = ()
+    """Decoded sounds, of no use once it is mixed."""
+
+    def remove(self) -> None:
+        """Delete the decoded sounds."""
+        for path in self.files:
+            path.unlink(missing_ok=True)
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[Samples, Samples]]:
+        """Voices, and all else, of the film's next samples, each of shape (n, 2).
+
+        Nothing is limited yet: samples may exceed full scale. Raises MediaUnreadable.
+        """
+        for start, end in blocks(self.samples, size):
+            voice, under = np.zeros((2, end - start, 2), np.float32)
+            for layer in self.voices:
+                layer.add(voice, start)
+            for layer in self.under:
+                layer.add(under, start)
+            yield voice, under
+
+
+def soundtrack(recipe: MixRecipe, room: Room) -> Soundtrack:
+    """Decode every sound of the film into the room and place it. Raises MediaUnreadable."""
+    film = round(recipe.seconds * RATE)
+    decoded = _Decoded(room)
     warnings: list[str] = []
-    spans = _lay_voices(bus, recipe, room, warnings)
+    voices, speech = _voices(recipe, film, decoded, warnings)
+    under: list[Layer] = []
     if recipe.music is not None:
-        duck = envelope(spans, recipe.ducking)
-        _lay_under(bus, recipe.music, room, recipe.ducking.base_volume, duck)
+        duck = envelope(speech, recipe.ducking)
+        under.append(_bed(decoded(recipe.music, film), film, recipe.ducking.base_volume, duck))
     if recipe.ambience is not None:
-        _lay_under(bus, recipe.ambience, room, recipe.ambience_volume, None)
-    _lay_effects(bus, recipe, room, warnings)
-    return bus, tuple(warnings)
-
-
-def lay(bus: Samples, sound: Samples, start: int, gain: Gain | float = 1.0) -> None:
-    """Add `sound` to `bus`, its first sample at sample `start` of the film; what is outside is left out."""
-    first, last = max(start, 0), min(start + len(sound), len(bus))
-    for at in range(first, last, _BLOCK):
-        end = min(at + _BLOCK, last)
-        level = np.float32(gain) if isinstance(gain, (int, float)) else gain(at, end)[:, None]
-        bus[at:end] += sound[at - start:end - start] * level
-
-
-def lay_through(bus: Samples, sound: Samples, gain: Gain) -> None:
-    """Add `sound` over the whole film: cut where it is longer, looped with soft seams where it is shorter."""
-    if len(sound) >= len(bus):
-        lay(bus, sound, 0, gain)
-        return
-    if len(sound) < _SHORTEST_LOOP:
-        sound = np.tile(sound, (-(-_SHORTEST_LOOP // len(sound)), 1))
-    seam = round(SEAM_SECONDS * RATE)
-    ramp = np.sin(np.linspace(0, np.pi / 2, seam, dtype=np.float32))[:, None]        # equal power
-    later = sound.copy()
-    later[:seam] *= ramp
-    later[-seam:] *= ramp[::-1]
-    first = np.concatenate([sound[:seam], later[seam:]])
-    for start in range(0, len(bus), len(sound) - seam):
-        lay(bus, later if start else first, start, gain)
+        under.append(_bed(decoded(recipe.ambience, film), film, recipe.ambience_volume, None))
+    for number, effect in enumerate(recipe.effects, 1):
+        sound, at = decoded(effect.audio, film), round(effect.start * RATE)
+        under.append(Placed(sound, at, effect.volume))
+        _warn(f"effect {number}", at, len(sound), film, warnings)
+    return Soundtrack(film, voices, tuple(under), speech, tuple(warnings), decoded.files)
 
 
 def edges(samples: int) -> Gain:
@@ -78,47 +161,59 @@ def edges(samples: int) -> Gain:
     fade = max(1, min(round(EDGE_SECONDS * RATE), samples // 4))
 
     def gain(start: int, end: int) -> NDArray[np.float32]:
+        if start >= fade and end <= samples - fade:
+            return np.ones(end - start, np.float32)
         at = np.arange(start, end, dtype=np.float64)
         return np.clip(np.minimum(at, samples - 1 - at) / fade, 0, 1).astype(np.float32)
 
     return gain
 
 
-def _lay_under(bus: Samples, source: Ref, room: Room, volume: float, duck: Envelope | None) -> None:
-    sound = read_audio(room.fetch(source), limit_s=len(bus) / RATE)
-    ends = edges(len(bus))
+class _Decoded:
+    """The sounds of a film, each file decoded once and no further than it is needed."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._sounds: dict[tuple[Ref, int | None], DecodedSound] = {}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(sound.path for sound in self._sounds.values())
+
+    def __call__(self, source: Ref, limit: int | None = None) -> DecodedSound:
+        if (source, limit) not in self._sounds:
+            out = self._room.path(f"sound{len(self._sounds)}.au")
+            path = self._room.fetch(source)
+            self._sounds[source, limit] = decode(path, out) if limit is None else decode(path, out, RATE, limit / RATE)
+        return self._sounds[source, limit]
+
+
+def _bed(sound: Sound, film: int, volume: float, duck: Envelope | None) -> Layer:
+    ends = edges(film)
 
     def gain(start: int, end: int) -> NDArray[np.float32]:
         level = ends(start, end) * np.float32(volume)
         return level * duck.gain(start, end) if duck is not None else level
 
-    lay_through(bus, sound, gain)
+    return Under(sound, film, gain)
 
 
-def _lay_voices(bus: Samples, recipe: MixRecipe, room: Room, warnings: list[str]) -> list[Span]:
-    """Place the voices; returns where speech is heard, in samples of the film."""
+def _voices(
+    recipe: MixRecipe, film: int, decoded: _Decoded, warnings: list[str]
+) -> tuple[tuple[Layer, ...], tuple[Span, ...]]:
+    """The voices in their places, and where speech is heard, in samples of the film."""
+    layers: list[Layer] = []
     spans: list[Span] = []
+    heard: dict[Ref, list[Span]] = {}
     for number, voice in enumerate(recipe.voices, 1):
-        sound = read_audio(room.fetch(voice.audio))
-        start = round(voice.start * RATE)
-        lay(bus, sound, start)
-        heard = [(max(a + start, 0), min(b + start, len(bus))) for a, b in speech_spans(sound)]
-        spans += [(a, b) for a, b in heard if a < b]
-        _warn(f"voice {number} ({voice.speaker})", start, len(sound), len(bus), warnings)
-    return spans
-
-
-def _lay_effects(bus: Samples, recipe: MixRecipe, room: Room, warnings: list[str]) -> None:
-    by_file: dict[Ref, list[int]] = {}
-    for number, effect in enumerate(recipe.effects):
-        by_file.setdefault(effect.audio, []).append(number)
-    for file, numbers in by_file.items():              # each file is decoded once
-        sound = read_audio(room.fetch(file), limit_s=len(bus) / RATE)
-        for number in numbers:
-            effect = recipe.effects[number]
-            start = round(effect.start * RATE)
-            lay(bus, sound, start, effect.volume)
-            _warn(f"effect {number + 1}", start, len(sound), len(bus), warnings)
+        sound, at = decoded(voice.audio), round(voice.start * RATE)
+        layers.append(Placed(sound, at))
+        if voice.audio not in heard:
+            heard[voice.audio] = speech_spans(sound)
+        inside = [(max(a + at, 0), min(b + at, film)) for a, b in heard[voice.audio]]
+        spans += [(a, b) for a, b in inside if a < b]
+        _warn(f"voice {number} ({voice.speaker})", at, len(sound), film, warnings)
+    return tuple(layers), tuple(closed(spans))
 
 
 def _warn(what: str, start: int, length: int, film: int, warnings: list[str]) -> None:

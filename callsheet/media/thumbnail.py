@@ -22,10 +22,10 @@ JPEG_QUALITY = 90
 
 
 def frame_command(video: Path, seconds: float) -> Command:
-    """One frame of `video`, as PNG on standard output."""
+    """One frame of `video`, as PPM on standard output. More threads would only start up, for a single frame."""
     return Command(
-        ("-ss", f"{seconds:.6f}", "-i", local_input(video), "-map", "0:v:0", "-frames:v", "1",
-         "-c:v", "png", "-pix_fmt", "rgb24", "-f", "image2pipe", "pipe:1"),
+        ("-threads", "1", "-ss", f"{seconds:.6f}", "-i", local_input(video), "-map", "0:v:0", "-frames:v", "1",
+         "-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "pipe:1"),
         what=f"take a frame of {video.name} at {seconds:.2f} s",
         timeout_s=120,
     )

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata, util
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from callsheet.errors import EngineUnable, SpeechFailed, VoiceUnknown
 from callsheet.models import Voice
 from callsheet.recipes import EngineId, SpeechRecipe
+from callsheet.speech.apart import EndedBadly, run_apart
 from callsheet.speech.casting import Pools
 from callsheet.speech.wav import levelled, read_wav, trim, write_wav
 from callsheet.store.base import Outcome, Room
@@ -34,8 +34,6 @@ POOLS = Pools(
 """Measured medians of the fundamental: female 170 to 200 Hz, male 80 to 102 Hz, young 199 to 340 Hz."""
 
 _WHEEL = "espeakng-loader"
-_INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""All that the process gets of our environment: no key is in it."""
 
 
 class Espeak:
@@ -89,6 +87,14 @@ class Espeak:
             made_by="espeak",
         )
 
+    def pronounce(self, texts: Sequence[str], language: str) -> list[str]:
+        """How each text is said, in IPA; empty for what is not said at all.
+
+        Raises SpeechFailed, VoiceUnknown, EngineUnable.
+        """
+        ipa: list[str] = self._ask({"voice": full_voice("", language), "pronounce": list(texts)}, texts[0])["ipa"]
+        return ipa
+
     @cached_property
     def _voices(self) -> dict[str, Any]:
         try:
@@ -115,25 +121,12 @@ class Espeak:
         return answer
 
     def _run(self, request: bytes, text: str) -> dict[str, Any]:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         try:
-            ended = subprocess.run(
-                [sys.executable, "-I", "-S", "-X", "utf8", str(PROGRAM)], input=request, env=environment,
-                capture_output=True, timeout=self._timeout_s, check=False,
-            )
-        except subprocess.TimeoutExpired:
-            detail = f"no end after {self._timeout_s:g} s"
-            raise SpeechFailed(engine="espeak", text=text[:60], detail=detail) from None
+            return run_apart(PROGRAM, request, self._timeout_s)
         except OSError as error:
             raise EngineUnable(engine="espeak", what="speech", detail=str(error)) from error
-        try:
-            ended.check_returncode()
-            answer: dict[str, Any] = json.loads(ended.stdout)
-        except (subprocess.CalledProcessError, ValueError):
-            words = ended.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            detail = f"its process ended with {ended.returncode}: {words[0][-200:]}"
-            raise SpeechFailed(engine="espeak", text=text[:60], detail=detail) from None
-        return answer
+        except EndedBadly as error:
+            raise SpeechFailed(engine="espeak", text=text[:60], detail=str(error)) from None
 
 
 def full_voice(voice: str, language: str) -> str:

@@ -7,7 +7,9 @@ espeak-ng is under the GPL, so it is loaded here and nowhere else. This file is 
         -> {"languages": {"en-us": "gmw/en-US", ...}, "variants": ["f1", ...], "version": "1.52.0"}
     {"library": PATH, "data": FOLDER, "voice": "en-us+f3", "wpm": 165, "pitch": 50, "text": "...", "out": PATH}
         -> {"seconds": 1.2, "sample_rate": 22050, "words": [[start_s, text_offset, length], ...]}
-    either -> {"error": "library" | "language" | "variant" | "synthesis" | "length", "detail": ...}
+    {"library": PATH, "data": FOLDER, "voice": "en-us", "pronounce": ["Anna", "12"]}
+        -> {"ipa": ["ˈænə", "twˈɛlv"]}
+    any -> {"error": "library" | "language" | "variant" | "synthesis" | "length", "detail": ...}
 
 The WAV is mono, 16 bit, as the library speaks it: silence at its ends is left for the caller to trim.
 Text is plain text: no SSML, no phoneme brackets, no embedded commands.
@@ -33,6 +35,7 @@ _DONT_EXIT = 0x8000              # report missing data instead of ending the pro
 _RATE, _PITCH = 1, 3             # espeak_PARAMETER
 _CHARACTERS = 1                  # espeak_POSITION_TYPE
 _UTF8 = 1                        # espeakCHARS_UTF8; neither espeakSSML nor espeakPHONEMES is ever added
+_IPA = 2                         # of espeak_TextToPhonemes: the alphabet of its answer
 _END, _WORD = 0, 1               # espeak_EVENT_TYPE
 _MUTE = {"fo", "kaa", "xex"}     # named in the wheel's data but without a dictionary: every text is silence
 _SEED = 1                        # the library seeds its pitch flutter from the clock: equal requests would differ
@@ -155,6 +158,16 @@ class Speaker:
             raise Refused("length", f"more than {MAX_SECONDS} s of speech")
         return bytes(samples), words
 
+    def pronounce(self, text: str) -> str:
+        """How a text is said, in the International Phonetic Alphabet."""
+        self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        data = ctypes.create_string_buffer(plain(text).encode())
+        rest = ctypes.c_void_p(ctypes.addressof(data))
+        clauses = []
+        while rest.value:                               # one clause a call; it moves `rest` on, at last to null
+            clauses.append(self.library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA) or b"")
+        return b" ".join(clauses).decode(errors="replace").strip()
+
 
 def plain(text: str) -> str:
     """The same number of characters without control characters: some begin a command to the library."""
@@ -192,6 +205,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if request.get("voices"):
         return {"languages": speaker.languages(), "variants": speaker.variants(), "version": speaker.version()}
     speaker.choose(request["voice"])
+    if "pronounce" in request:
+        return {"ipa": [speaker.pronounce(text) for text in request["pronounce"]]}
     samples, words = speaker.speak(request["text"], request["wpm"], request["pitch"])
     write_wav(request["out"], samples, speaker.rate)
     return {"seconds": len(samples) / 2 / speaker.rate, "sample_rate": speaker.rate, "words": words}

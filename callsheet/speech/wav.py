@@ -6,6 +6,7 @@ that no character of a dialogue drowns, and reading and writing mono 16-bit WAV.
 
 from __future__ import annotations
 
+import itertools
 import wave
 from pathlib import Path
 from typing import TypeAlias
@@ -16,11 +17,16 @@ from numpy.typing import NDArray
 Samples: TypeAlias = NDArray[np.int16]
 """Mono, 16 bit, one dimension."""
 
+Shares: TypeAlias = NDArray[np.float64]
+
 LEAD_S = 0.030
 """Silence before the first sound."""
 
 TAIL_S = 0.080
 """Silence after the last sound."""
+
+PAUSE_S = 0.15
+"""Shorter silences are part of speech: stops such as p and k."""
 
 _FLOOR = 16
 """A louder sample than this (-66 dBFS) there must be, or nothing was said."""
@@ -63,6 +69,23 @@ def levelled(samples: Samples) -> Samples:
     voiced = level[level >= peak * _VOICED]
     gain = min(10 ** (LEVEL_DBFS / 20) / float(np.sqrt(np.mean(voiced**2))), _HIGHEST_PEAK / peak)
     return np.round(samples * gain).astype(np.int16)
+
+
+def voiced_clock(samples: Samples, rate: int) -> tuple[Shares, Shares]:
+    """A clock that stands still in pauses: shares of all speech from 0 to 1, and the seconds they are reached at.
+
+    Pauses are at least PAUSE_S of silence. For silence throughout it runs evenly.
+    """
+    size = max(1, rate // 100)
+    frames = np.abs(samples[:len(samples) // size * size].astype(np.int32)).reshape(-1, size).max(axis=1, initial=0)
+    loud = np.flatnonzero(frames >= max(_FLOOR, int(frames.max(initial=0)) * _AUDIBLE))
+    if not loud.size:
+        return np.array([0.0, 1.0]), np.array([0.0, len(samples) / rate])
+    spoken = np.zeros(len(frames))
+    for before, after in itertools.pairwise([loud[0], *loud]):
+        spoken[before if after - before < PAUSE_S * 100 else after:after + 1] = 1
+    shares = np.concatenate([[0.0], np.cumsum(spoken)]) / spoken.sum()
+    return shares, np.arange(len(frames) + 1) * size / rate
 
 
 def write_wav(path: Path, samples: Samples, rate: int) -> Path:

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from callsheet.errors import EngineUnable, NotInStore, VoiceUnknown
 from callsheet.models import Voice
 from callsheet.recipe import Ref
-from callsheet.recipes import SpeechRecipe
+from callsheet.recipes import AlignRecipe, SpeechRecipe
+from callsheet.speech.align import align
 from callsheet.speech.base import SpeechEngine
 from callsheet.speech.choose import ENGINES
 from callsheet.speech.elevenlabs import ElevenLabs
@@ -97,6 +98,16 @@ def test_a_line_begins_after_30_ms_and_ends_80_ms_before_the_end(studio: Studio)
 def test_equal_recipes_give_equal_bytes(studio: Studio) -> None:
     first, second = (studio.speak().files["main"].read_bytes() for _ in range(2))
     assert first == second
+
+
+def test_the_words_of_a_line_can_be_timed_whatever_speaks_it(studio: Studio) -> None:
+    outcome = studio.speak()
+    recipe = AlignRecipe(audio=studio.recipe().ref(), text=TEXT, language="en-us")
+    folder = outcome.files["main"].parent
+    timed = align(recipe, Room(folder, lambda ref: outcome.files["main"], lambda ref: outcome.facts)).facts
+    assert [word[0] for word in timed["words"]] == TEXT.split()
+    times = [t for word in timed["words"] for t in word[1:]]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= outcome.facts["seconds"], times
 
 
 def test_the_room_holds_no_half_written_file(studio: Studio) -> None:

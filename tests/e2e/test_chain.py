@@ -26,7 +26,7 @@ from tests.support.world import AVA, EXAMPLES, LEO, MARTA, World, made_anew, pat
 pytestmark = pytest.mark.slow
 
 OF_A_LORA = {"train_complete": 1, "poster": 1, "takes": 4, "segments": 2, "lipsync": 1, "conform": 2, "splice": 1,
-             "mix": 1, "upload": 1}
+             "mix": 1, "check": 1, "upload": 1}
 """What is made from an actor's LoRA in a film of two scenes, one of them spoken. Its speech is not."""
 
 
@@ -60,14 +60,14 @@ def test_a_productions_own_account_lies_beside_its_video(again: Again) -> None:
     assert again.accounts == again.productions
 
 
-def test_a_changed_music_volume_remakes_that_actors_mix_and_upload_and_nothing_else(world: World) -> None:
+def test_a_changed_music_volume_remakes_that_actors_mix_its_check_and_upload_and_nothing_else(world: World) -> None:
     world.set(AVA, "music_volume", "0.3")
-    assert made_anew(world.run()) == {AVA: {"mix": 1, "upload": 1}}, "Ava plays in Leo's film, which stays too"
+    assert made_anew(world.run()) == {AVA: {"mix": 1, "check": 1, "upload": 1}}, "Ava plays in Leo's film, which stays too"
 
 
-def test_a_changed_transition_kind_remakes_splice_mix_and_upload(world: World) -> None:
+def test_a_changed_transition_kind_remakes_splice_and_what_follows(world: World) -> None:
     world.rewrite("short_marta.yaml", "kind: crossfade", "kind: wipe")
-    assert made_anew(world.run()) == {MARTA: {"splice": 1, "mix": 1, "upload": 1}}
+    assert made_anew(world.run()) == {MARTA: {"splice": 1, "mix": 1, "check": 1, "upload": 1}}
 
 
 def test_a_new_lora_remakes_all_that_shows_its_actor_and_nothing_of_others(world: World) -> None:
@@ -80,14 +80,15 @@ def test_a_new_lora_remakes_all_that_shows_its_actor_and_nothing_of_others(world
 def test_a_changed_line_remakes_its_speech_its_lips_and_its_burned_clip(world: World) -> None:
     world.rewrite("short_ava.yaml", "Hello there.", "Good noon.")
     made = world.run()
-    assert made_anew(made) == {AVA: {"speech": 1, "lipsync": 1, "conform": 1, "splice": 1, "mix": 1, "upload": 1}}, (
+    follows = {"lipsync": 1, "conform": 1, "splice": 1, "mix": 1, "check": 1, "upload": 1}
+    assert made_anew(made) == {AVA: {"speech": 1, "align": 1, **follows}}, (
         "one scene of two is spoken, and its picture does not depend on words")
     assert all("Good noon." in path_of(url).read_text() for url in made[AVA].captions)
 
 
 def test_captions_that_are_turned_off_remake_the_burned_clip_and_no_speech(world: World) -> None:
     world.set(AVA, "captions", "beside")
-    assert made_anew(world.run()) == {AVA: {"conform": 1, "splice": 1, "mix": 1, "upload": 1}}
+    assert made_anew(world.run()) == {AVA: {"conform": 1, "splice": 1, "mix": 1, "check": 1, "upload": 1}}
 
 
 def test_lost_files_are_remade_and_what_follows_from_equal_bytes_is_not(world: World) -> None:

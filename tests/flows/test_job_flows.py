@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from callsheet.errors import FileMissing, RequestInvalid
+from callsheet.faces.extra import MESH, missing
 from callsheet.jobs.reading import parse_envelope, read_request
 from callsheet.jobs.reply import Reply
 from callsheet.media.probe import Facts, probe
@@ -30,7 +31,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "manifests" / "examples" / "jobs"
 VOICE_SECONDS = probe(EXAMPLES / "voice.flac").duration
-GUESSED = ("no face was looked for: the mouth is drawn at the lower middle of the picture",)
+FACELESS = ("no face was looked for: the mouth is drawn at the lower middle of the picture",)
+GUESSED = {"warnings": FACELESS} if missing(MESH) else {}
+"""Without the extra `faces` the placeholder draws the mouth where faces usually have it, and says so."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def test_a_lipsync_job_delivers_the_picture_with_the_voice(home: Path) -> None:
         "success": True,
         "output": {"video": (home / "delivery/videos/example_lipsync/lipsync.mp4").as_uri()},
         "metadata": {"quality": "fast", "job_id": "example_lipsync"},
-        "warnings": GUESSED,
+        **GUESSED,
     }
     made = video(reply)
     assert (made.width, made.height, made.fps, made.video_codec) == (512, 576, 24, "h264")
@@ -233,9 +236,10 @@ def test_files_come_from_addresses_too(home: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_large_bytes_in_a_request_are_kept_out_of_the_runs_parameters(home: Path) -> None:
-    noise = Image.effect_noise((1000, 1000), 90)
     file = io.BytesIO()
-    noise.save(file, "PNG")
+    with Image.open(EXAMPLES / "portrait.jpg") as face:
+        grain = Image.effect_noise(face.size, 90).convert("RGB").resize((1000, 1000))
+        Image.blend(face.resize(grain.size), grain, 0.1).save(file, "PNG")
     text = base64.b64encode(file.getvalue()).decode()
     assert len(text) > 512 << 10, "a server takes no larger parameters"
     reply, _ = run(example("lipsync_only", image=text, job_id="large"))

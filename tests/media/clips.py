@@ -68,6 +68,21 @@ def make_clip(
     return path
 
 
+def foreign(preset: str = "veryfast", *options: str) -> tuple[str, ...]:
+    """Options of somebody else's encoder: parameter sets that none of ours gives."""
+    return ("-c:v", "libx264", "-preset", preset, "-pix_fmt", "yuv420p", *options)
+
+
+def with_tone(source: Path, target: Path, hertz: int, options: Sequence[str] = ()) -> Path:
+    """The clip with a tone of amplitude 1/8 as long as its pictures."""
+    run(Command(
+        (*options, "-i", local_input(source), "-f", "lavfi", "-i", f"sine=frequency={hertz}:sample_rate=44100",
+         "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-shortest", local_input(target)),
+        what="add a tone to a test clip",
+    ))
+    return target
+
+
 def ref_of(number: int) -> Ref:
     return Ref(stage=Stage.SEGMENTS, fingerprint=f"{number:064x}")
 

@@ -25,12 +25,14 @@ from tests.media.clips import (
     coded_picture,
     conform_clip,
     decode,
+    hashes,
     luma,
     make_clip,
     packet_times,
     read_code,
     ref_of,
     room_in,
+    with_tone,
 )
 
 FILM = Fraction(24000, 1001)
@@ -275,8 +277,64 @@ def test_the_facts_say_what_came_out(tmp_path: Path) -> None:
     facts = conform_clip(tmp_path / "out", make_clip(tmp_path / "raw.mp4", 10), 12, BROADCAST).facts
     assert facts == {
         "frames": 12, "fps": "30000/1001", "width": 160, "height": 90, "duration": pytest.approx(0.4004),
-        "avcc": facts["avcc"], "held": 0,
+        "avcc": facts["avcc"], "held": 0, "frames_encoded": 12, "passed_through": False,
+        "reason": facts["reason"],
     }
+
+
+def test_a_clip_that_is_conformed_already_is_copied_and_not_encoded(tmp_path: Path) -> None:
+    raw = make_clip(tmp_path / "raw.mp4", 30, 30)
+    first = conform_clip(tmp_path / "a", raw, 30, 30, head=6, tail=9, encode=MEDIUM)
+    again = conform_clip(tmp_path / "b", first.files["main"], 30, 30, head=6, encode=MEDIUM)
+    assert (again.facts["passed_through"], again.facts["frames_encoded"]) == (True, 0), again.facts
+    assert hashes(again.files["main"]) == hashes(first.files["main"])
+    assert packet_times(again.files["main"]) == packet_times(first.files["main"])
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"width": 180}, "another shape"),
+    ({"width": 320, "height": 180}, "it is 160x90"),
+    ({"fps": 25}, "none of 25 a second"),
+    ({"frames": 29}, "it has 30 frames, not 29"),
+    ({"head": 7}, "cannot be cut before its frame 7"),
+    ({"encode": EncodeSettings(crf=23, preset="slow")}, "with other settings"),
+    ({"cues": (Cue(text="Hello", start=0.2, end=0.5),)}, "captions are burned"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_what_differs_in_anything_that_is_asked_is_encoded(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    raw = make_clip(tmp_path / "raw.mp4", 30, 30)
+    first = conform_clip(tmp_path / "a", raw, 30, 30, head=6, encode=MEDIUM).files["main"]
+    facts = conform(plain(**{"frames": 30, "head": 6, **changes}), room_in(tmp_path / "b", first)).facts
+    assert facts["passed_through"] is False
+    assert reason in facts["reason"], facts["reason"]
+    assert facts["frames_encoded"] == facts["frames"]
+
+
+def test_a_sound_does_not_pass_through_with_its_clip(tmp_path: Path) -> None:
+    first = conform_clip(tmp_path / "a", make_clip(tmp_path / "raw.mp4", 30, 30), 30, 30).files["main"]
+    heard = with_tone(first, tmp_path / "heard.mp4", 440)
+    again = conform_clip(tmp_path / "b", heard, 30, 30)
+    assert again.facts["passed_through"], again.facts
+    assert not probe(again.files["main"]).has_audio
+
+
+def test_a_conformed_clip_that_is_to_be_turned_does_not_pass_through(tmp_path: Path) -> None:
+    first = conform_clip(tmp_path / "a", make_clip(tmp_path / "raw.mp4", 4, 30, (96, 96)), 4, 30, (96, 96))
+    turned = tmp_path / "turned.mp4"
+    run(Command(("-display_rotation", "180", "-i", local_input(first.files["main"]), "-c", "copy",
+                 local_input(turned)), what="tag a rotation"))
+    assert not conform_clip(tmp_path / "b", turned, 4, 30, (96, 96)).facts["passed_through"]
+
+
+@pytest.mark.parametrize(("height", "red"), [(720, 81), (360, 62)])
+def test_untagged_pictures_are_bt709_from_720_lines_on(tmp_path: Path, height: int, red: int) -> None:
+    raw = tmp_path / "raw.mp4"                        # Y=81 of bt601's red is Y=62 of bt709's
+    source = f"color=c=red:s={height * 16 // 9}x{height}:r=24,format=yuv420p"
+    run(Command(("-f", "lavfi", "-i", source, "-frames:v", "1", "-c:v",
+                 "libx264", "-qp", "0", local_input(raw)), what="make a red clip"))
+    made = conform_clip(tmp_path / "out", raw, 1, 24, (160, 90)).files["main"]
+    assert luma(decode(made)[0])[45, 80] == pytest.approx(red, abs=2)
 
 
 def test_windows_longer_than_the_clip_are_refused_before_anything_is_encoded(tmp_path: Path) -> None:

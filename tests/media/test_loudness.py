@@ -1,15 +1,19 @@
-"""Loudness: what is measured, what is reached, what is limited."""
+"""Loudness and true peak as the standard has them."""
 
 import numpy as np
 import pytest
 
 from callsheet.errors import MediaError
-from callsheet.media.loudness import Loudness, bring_to, level_command, measure, parse_summary
-from callsheet.media.sound import RATE, read_audio, write_wav
+from callsheet.media.loudness import Loudness, measure, measure_command, measure_raw, parse_summary
+from callsheet.media.sound import RATE, write_wav
+
+
+def stereo(mono):
+    return np.repeat(np.asarray(mono, np.float32)[:, None], 2, axis=1)
 
 
 def wav(path, mono):
-    write_wav(path, np.repeat(np.asarray(mono, np.float32)[:, None], 2, axis=1))
+    write_wav(path, stereo(mono))
     return path
 
 
@@ -18,18 +22,16 @@ def tone(amplitude, seconds=3.0, hertz=1000.0, phase=0.0):
     return amplitude * np.sin(2 * np.pi * hertz * t + phase)
 
 
-def bursts(seconds=6.0):
-    """Noise with loud peaks: needs limiting to be brought to -14 LUFS."""
-    rng = np.random.default_rng(7)
-    noise = 0.02 * rng.standard_normal(round(seconds * RATE))
-    noise[::RATE // 2] = 0.9
-    return noise
-
-
 def test_a_stereo_tone_measures_as_the_standard_says(tmp_path):
     """EBU Tech 3341, case 1: 1 kHz at -23 dBFS peak in both channels is -23 LUFS."""
     found = measure(wav(tmp_path / "a.wav", tone(10 ** (-23 / 20))))
     assert found.lufs == pytest.approx(-23, abs=0.1) and found.true_peak_dbtp == pytest.approx(-23, abs=0.1), found
+
+
+def test_bare_samples_measure_as_a_file_does(tmp_path):
+    mono = np.random.default_rng(1).standard_normal(3 * RATE) * np.linspace(0.001, 0.2, 3 * RATE)
+    stereo(mono).tofile(tmp_path / "a.f32")
+    assert measure_raw(tmp_path / "a.f32") == measure(wav(tmp_path / "a.wav", mono)).lufs
 
 
 def test_peaks_between_samples_are_seen(tmp_path):
@@ -48,40 +50,10 @@ def test_a_missing_summary_is_an_error():
         parse_summary("size=N/A time=00:00:01", "a.wav")
 
 
-@pytest.mark.parametrize("amplitude", [0.002, 0.05, 0.9])
-def test_any_level_comes_to_the_target(tmp_path, amplitude):
-    source = wav(tmp_path / "a.wav", tone(amplitude))
-    found = bring_to(source, tmp_path / "b.wav", -14, -1.5, 3 * RATE)
-    assert found.lufs == pytest.approx(-14, abs=0.3), found
+def test_a_summary_without_a_peak_is_an_error():
+    with pytest.raises(MediaError, match="no true peak"):
+        parse_summary("Summary:\n  Integrated loudness:\n    I:         -23.0 LUFS\n", "a.wav")
 
 
-def test_peaks_are_limited_to_the_ceiling(tmp_path):
-    source = wav(tmp_path / "a.wav", bursts())
-    found = bring_to(source, tmp_path / "b.wav", -20, -1.5, 6 * RATE)
-    assert found.true_peak_dbtp <= -1.3 and found.lufs == pytest.approx(-20, abs=0.5), found
-
-
-def test_what_is_too_quiet_keeps_its_level(tmp_path):
-    source = wav(tmp_path / "a.wav", tone(10 ** (-75 / 20)))
-    found = bring_to(source, tmp_path / "b.wav", -14, -1.5, 3 * RATE)
-    assert found.true_peak_dbtp == pytest.approx(-75, abs=0.5), found
-
-
-def test_silence_stays_silent_without_an_error(tmp_path):
-    source = wav(tmp_path / "a.wav", np.zeros(RATE))
-    assert bring_to(source, tmp_path / "b.wav", -14, -1.5, RATE) == Loudness(None, None)
-
-
-def test_limiting_neither_delays_nor_lengthens(tmp_path):
-    """alimiter alone is 5 ms late."""
-    mono = np.random.default_rng(3).standard_normal(RATE) * 0.1
-    source = wav(tmp_path / "a.wav", mono)
-    bring_to(source, tmp_path / "b.wav", -14, -1.5, RATE)
-    out = read_audio(tmp_path / "b.wav")[:, 0]
-    lag = np.argmax(np.correlate(out[1000:9000], mono[2000:7000], "valid")) - 1000
-    assert (len(out), lag) == (RATE, 0)
-
-
-def test_the_limiter_works_at_four_times_the_rate(tmp_path):
-    line = " ".join(level_command(tmp_path / "a", tmp_path / "b", 3.0, -1.5, 100).arguments)
-    assert "aresample=192000,alimiter=limit=0.841395" in line and "latency=1" in line, line
+def test_only_the_final_measure_looks_for_true_peaks(tmp_path):
+    assert "ebur128=peak=true" in " ".join(measure_command(tmp_path / "a.mp4").arguments)

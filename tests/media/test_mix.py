@@ -10,19 +10,16 @@ import pytest
 from PIL import Image
 
 from callsheet.errors import MediaError, MediaUnreadable
+from callsheet.keys import STEMS
 from callsheet.media.captions import JOINER
-from callsheet.media.ffmpeg import Command, local_input, run
 from callsheet.media.loudness import measure
-from callsheet.media.mix import AAC_FRAME, film_command, mix, three_letters
+from callsheet.media.mix import AAC_FRAME, film_command, three_letters
 from callsheet.media.probe import probe
-from callsheet.media.sound import RATE, read_audio, write_wav
+from callsheet.media.sound import RATE, read_audio
 from callsheet.models import CaptionMode, Cue, Ducking
-from callsheet.recipe import Ref, Stage
-from callsheet.recipes import MixRecipe, PlacedEffect, PlacedVoice
-from callsheet.store.base import Room
+from callsheet.recipes import PlacedEffect, PlacedVoice
+from tests.media.studio import EFFECT_HZ, MUSIC_HZ, SECONDS, VOICE_HZ, Studio, between, level, picture, ref, tone
 
-SECONDS = 8.0
-MUSIC_HZ, VOICE_HZ, EFFECT_HZ = 500, 3000, 8000
 MUSIC, VOICE = 0.5, 0.25
 ONSET, END = 2.0, 5.0
 EFFECT_AT = 6.5
@@ -31,50 +28,6 @@ HOSTILE = (
     r"{\b1}bold{\b0}", r"a\Nb\nc\hd", "<i>x</i> <font color=red>y</font>", "[x] %{pts}", "100% sure, it's 'so': a;b",
     "1\n00:00:01,000 --> 00:00:02,000\nnot a cue", "<v Bob> & &lt; &amp;", r"{\an8}{\p1}m 0 0", "{y:i}up\n\n42",
 )
-
-
-def ref(name):
-    return Ref(stage=Stage.INTAKE, fingerprint=hashlib.sha256(name.encode()).hexdigest())
-
-
-def tone(hertz, seconds, amplitude, gate=None):
-    t = np.arange(round(seconds * RATE)) / RATE
-    mono = amplitude * np.sin(2 * np.pi * hertz * t)
-    if gate is not None:
-        mono *= np.select([(t >= a) & (t < b) for a, b in gate], [1.0] * len(gate))
-    return np.repeat(mono[:, None], 2, axis=1).astype(np.float32)
-
-
-def picture(path, seconds=SECONDS, size="160x90", source="testsrc2"):
-    """A reel with B-frames, as splice makes them."""
-    run(Command(("-f", "lavfi", "-i", f"{source}=s={size}:r=30:d={seconds}", "-c:v", "libx264", "-crf", "28",
-                 "-preset", "veryfast", "-bf", "2", "-pix_fmt", "yuv420p", "-video_track_timescale", "15360",
-                 local_input(path)), "make a reel"))
-    return path
-
-
-class Studio:
-    """Files by name, and rooms to mix them in."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.files = {}
-        self.rooms = 0
-
-    def put(self, name, samples):
-        write_wav(self.folder / f"{name}.wav", samples)
-        return self.add(name, self.folder / f"{name}.wav")
-
-    def add(self, name, path):
-        self.files[ref(name)] = path
-        return ref(name)
-
-    def mix(self, **fields):
-        self.rooms += 1
-        folder = self.folder / f"room{self.rooms}"
-        folder.mkdir()
-        room = Room(folder, self.files.__getitem__, lambda _: {})
-        return mix(MixRecipe(**{"reel": ref("reel"), "seconds": SECONDS, **fields}), room)
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +54,6 @@ def film(studio):
 @pytest.fixture(scope="module")
 def heard(film):
     return read_audio(film.files["main"])[:, 0].astype(np.float64)
-
-
-def level(samples, hertz, window_s=0.02):
-    """Level in dB of the tone at `hertz`, sample by sample, over a window centred there."""
-    n = round(window_s * RATE)
-    turned = samples * np.exp(-2j * np.pi * hertz * np.arange(len(samples)) / RATE)
-    return 20 * np.log10(2 * np.abs(np.convolve(turned, np.ones(n) / n, "same")) + 1e-9)
-
-
-def between(levels, start, end):
-    return levels[round(start * RATE):round(end * RATE)]
 
 
 def test_music_under_speech_is_duck_db_below_its_bed(heard):
@@ -233,6 +175,28 @@ def test_the_thumbnail_is_a_jpeg_of_the_film_s_size_from_a_third_in(film):
     assert film.facts["thumbnail_at"] == pytest.approx(SECONDS / 3)
 
 
+def test_seconds_of_speech_are_told(film):
+    """From 2 s to 5 s, with a pause too short to count."""
+    assert film.facts["speech_s"] == pytest.approx(END - ONSET, abs=0.001)
+
+
+def test_stems_are_made_when_they_are_asked_for_and_last_as_long_as_the_film(studio):
+    made = studio.mix(
+        music=ref("music"), voices=(PlacedVoice(audio=ref("voice"), speaker="anna", start=ONSET),), stems=True)
+    assert set(made.files) - {"main", "thumbnail"} == set(STEMS)
+    sounds = {name: read_audio(made.files[name]).astype(np.float64) for name in STEMS}
+    assert {len(sound) for sound in sounds.values()} == {round(SECONDS * RATE)}
+    off = np.abs(sounds["voice"] + sounds["music_effects"] - sounds["full_mix"]).max()
+    assert made.facts["limited_db"] == made.facts["stems_lowered_db"] == 0 and off < 2**-22, off
+    music = level(sounds["music_effects"][:, 0], MUSIC_HZ)
+    change = np.median(between(music, 2.2, 4.9)) - np.median(between(music, 0.5, 1.9))
+    assert change == pytest.approx(-8, abs=0.1), f"music keeps its ducking: {change:.2f} dB"
+
+
+def test_nothing_but_the_film_s_own_files_is_left_in_the_room(studio, film):
+    assert not [path.name for path in film.files["main"].parent.iterdir() if path.suffix in (".f32", ".au", ".wav")]
+
+
 def test_facts_are_plain_values(film):
     facts = json.loads(json.dumps(dict(film.facts), allow_nan=False))
     assert (facts["duration"], facts["video"], film.warnings) == (SECONDS, "copied", ())
@@ -314,7 +278,7 @@ def test_equal_recipes_give_equal_bytes(studio):
 
 
 def test_the_command_copies_the_picture(tmp_path):
-    line = " ".join(film_command(tmp_path / "r", tmp_path / "m", None, "de", tmp_path / "o").arguments)
+    line = " ".join(film_command(tmp_path / "r", None, "de", tmp_path / "o").arguments)
     assert "-map 0:v:0 -c:v copy" in line and "+faststart" in line and "language=deu" in line and "mov_text" not in line
 
 

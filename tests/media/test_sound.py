@@ -7,7 +7,7 @@ import pytest
 
 from callsheet.errors import MediaUnreadable
 from callsheet.media.ffmpeg import Command, local_input, run
-from callsheet.media.sound import RATE, decode_command, read_audio, write_wav
+from callsheet.media.sound import RATE, decode, decode_command, read_audio, write_wav
 
 
 def make(path, *arguments, source="sine=f=440:r=48000:d=1"):
@@ -19,6 +19,19 @@ def test_samples_written_are_the_samples_read(tmp_path):
     samples = np.random.default_rng(0).standard_normal((RATE // 3, 2)).astype(np.float32)
     write_wav(tmp_path / "a.wav", samples)
     assert np.array_equal(read_audio(tmp_path / "a.wav"), samples)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_piece_of_a_decoded_sound_is_that_piece(tmp_path, channels):
+    samples = np.random.default_rng(1).standard_normal((RATE, 2)).astype(np.float32)
+    write_wav(tmp_path / "a.wav", samples)
+    if channels == 1:
+        make(tmp_path / "b.wav", "-c:a", "pcm_f32le", source="anoisesrc=d=1:r=48000:seed=4:a=0.5")
+    sound = decode(tmp_path / ("a.wav" if channels == 2 else "b.wav"), tmp_path / "a.au")
+    whole = sound.read(0, len(sound))
+    assert whole.shape == (RATE, channels) and np.array_equal(sound.read(12345, 23456), whole[12345:23456])
+    if channels == 2:
+        assert np.array_equal(whole, samples)
 
 
 def test_mono_is_centred_at_its_own_level(tmp_path):
@@ -103,5 +116,5 @@ def test_a_wav_whose_header_promises_more_is_refused(tmp_path):
 
 
 def test_a_stranger_s_file_is_opened_under_the_hostile_options(tmp_path):
-    line = " ".join(decode_command(tmp_path / "x.mp3", RATE, 5).arguments)
+    line = " ".join(decode_command(tmp_path / "x.mp3", tmp_path / "x.au", RATE, 5).arguments)
     assert line.startswith("-xerror -protocol_whitelist file,pipe -format_whitelist ") and "-t 5.000000" in line

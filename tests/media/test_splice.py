@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from callsheet.errors import MediaError, OrderInvalid, SceneTooShort
+from callsheet.media.graph import Strip, run_command
 from callsheet.media.packets import inspect
-from callsheet.media.splice import body_ranges, splice, window_command
+from callsheet.media.splice import body_ranges, splice
 from callsheet.media.transitions import XFADE
 from callsheet.presets import TransitionKind
 from callsheet.recipes import EncodeSettings, Join, SpliceRecipe
@@ -104,9 +105,21 @@ def test_the_facts_count_what_was_copied_and_what_was_encoded(tmp_path: Path) ->
     facts = dict(splice(recipe, room_in(tmp_path / "reel", *conformed_for(recipe, tmp_path))).facts)
     facts.pop("avcc")
     assert facts == {
+        "method": "smart", "reason": "all clips have the same parameter sets, with key frames at their transitions",
         "frames": 67, "frames_encoded": 8, "frames_copied": 59, "windows": 1,
         "duration": pytest.approx(67 * 1001 / 30000),
     }
+
+
+@pytest.mark.parametrize(("frames", "joins", "method"), [
+    ((5, 6), (0,), "copy"), ((5,), (), "copy"), ((5, 6), (2,), "smart"), ((6, 12, 6), (6, 6), "one_pass"),
+])
+def test_the_facts_name_the_method(
+    tmp_path: Path, frames: tuple[int, ...], joins: tuple[int, ...], method: str
+) -> None:
+    recipe = splice_recipe(frames, joins)
+    facts = splice(recipe, room_in(tmp_path / "reel", *conformed_for(recipe, tmp_path))).facts
+    assert facts["method"] == method, facts
 
 
 def test_every_frame_is_where_the_plan_says(tmp_path: Path) -> None:
@@ -196,13 +209,13 @@ def test_the_index_comes_before_the_pictures(tmp_path: Path) -> None:
 def test_nothing_but_the_reel_and_its_windows_is_left_in_the_room(tmp_path: Path) -> None:
     recipe = splice_recipe((8, 8), (2,))
     reel_of(recipe, tmp_path / "reel", conformed_for(recipe, tmp_path))
-    assert sorted(path.name for path in (tmp_path / "reel").iterdir()) == ["reel.mp4", "window_0000.mp4"]
+    assert sorted(path.name for path in (tmp_path / "reel").iterdir()) == ["reel.mp4"]
 
 
 def test_a_window_is_encoded_like_its_neighbours() -> None:
     join = Join(kind=TransitionKind.WIPE, frames=15)
-    command = window_command(join, Fraction(30), MEDIUM, (160, 90), Path("/a"), Path("/b"), Path("/c"))
-    line = " ".join(command.arguments)
+    strips = (Strip(Path("/a"), 0, 15), Strip(Path("/b"), 0, 15))
+    line = " ".join(run_command(strips, (join,), Fraction(30), MEDIUM, (160, 90), Path("/c")).arguments)
     assert "stitchable=1" in line
     assert "transition=wipeleft" in line
     assert "duration=0.500000" in line

@@ -68,13 +68,14 @@ def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def write_voice(
-    path: Path, loud: tuple[tuple[float, float], ...], seconds: float, swell: bool = False, rate: int = 16000
+    path: Path, loud: tuple[tuple[float, float], ...], seconds: float, swell: bool = False, rate: int = 16000,
+    volume: float = 1.0,
 ) -> Path:
     """A mono 16-bit WAV that hums in the given (start, end) stretches, louder and louder with `swell`."""
     time = np.arange(round(seconds * rate)) / rate
     on = np.any([(time >= start) & (time < end) for start, end in loud], axis=0) if loud else np.zeros(len(time), bool)
     hum = 0.3 * np.sin(2 * np.pi * 140 * time) + 0.15 * np.sin(2 * np.pi * 420 * time)
-    hum *= time / seconds if swell else 1
+    hum *= volume * (time / seconds if swell else 1)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

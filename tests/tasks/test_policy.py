@@ -55,6 +55,8 @@ def test_pauses_grow_and_are_jittered_and_there_is_one_for_each_retry(one: polic
 
 
 def test_every_stage_has_the_policy_of_its_kind() -> None:
+    from tasks.align import align
+    from tasks.check import check
     from tasks.conform import conform
     from tasks.intake import intake
     from tasks.lipsync import lipsync
@@ -66,12 +68,15 @@ def test_every_stage_has_the_policy_of_its_kind() -> None:
     from tasks.takes import takes
     from tasks.train_complete import train_complete
     from tasks.upload import upload
+    from tasks.upscale import upscale
 
     kinds: dict[Callable[..., object] | object, str] = {
         stage.name: stage.policy.kind
-        for stage in (conform, intake, lipsync, mix, poster, segments, speech, splice, takes, train_complete, upload)
+        for stage in (align, check, conform, intake, lipsync, mix, poster, segments, speech, splice, takes,
+                      train_complete, upload, upscale)
     }
     assert kinds == {
         "train_complete": "cpu", "intake": "cpu", "speech": "network", "poster": "gpu", "takes": "gpu",
         "segments": "gpu", "lipsync": "gpu", "conform": "cpu", "splice": "cpu", "mix": "cpu", "upload": "network",
+        "align": "cpu", "upscale": "gpu", "check": "cpu",
     }

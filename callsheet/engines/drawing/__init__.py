@@ -4,7 +4,8 @@ dice.py     stable choices from words         pen.py       smooth shapes on a su
 looks.py    who looks how                     acting.py    emotions, angles and how they move
 face.py hair.py clothing.py figure.py  the drawn person
 backdrop.py places.py  the place behind
-lettering.py  text                          planes.py    video frames put together from layers
+planes.py   video frames                    sprites.py   layers that glide and turn in them
 staging.py  who stands where                stage.py     a clip, frame by frame
-banner.py   the strip with the words        poster.py    the poster
+margin.py   the strip with the words        lettering.py text
+poster.py   the poster
 """

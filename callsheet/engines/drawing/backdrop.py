@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from callsheet.engines.drawing.dice import Colour, Dice, hsv, mix
-from callsheet.engines.drawing.pen import Canvas, oval, smooth
+from callsheet.engines.drawing.pen import Canvas, Tint, as_is, oval, smooth
 from callsheet.engines.drawing.places import PLACES, Palette
 
 MARGIN_X, MARGIN_Y = 0.09, 0.06
@@ -74,7 +74,7 @@ def _named(words: set[str], table: dict[str, str]) -> str:
     return next((name for name, known in table.items() if words & set(known.split())), "")
 
 
-def draw_backdrop(scene: str, details: Dice, width: int, height: int) -> Backdrop:
+def draw_backdrop(scene: str, details: Dice, width: int, height: int, tint: Tint = as_is) -> Backdrop:
     """For frames of width x height pixels."""
     words = set(re.findall(r"\w+", scene.lower()))
     dice = Dice("scene", " ".join(scene.split()))
@@ -83,9 +83,8 @@ def draw_backdrop(scene: str, details: Dice, width: int, height: int) -> Backdro
     shift = dice.between("hue", -0.045, 0.045)
     palette = Palette(_turned(top, shift), _turned(low, shift), dark=sum(top) + sum(low) < 420)
     wide, high = _even(width * (1 + 2 * MARGIN_X)), _even(height * (1 + 2 * MARGIN_Y))
-    far = _gradient(palette, wide, high)
-    near = Canvas(wide, high, min(wide, high), (wide / 2, high / 2), 2)
-    back = Canvas(wide, high, min(wide, high), (wide / 2, high / 2), 2)
+    far = _gradient(tint(palette.top), tint(palette.low), wide, high)
+    back, near = (Canvas(wide, high, min(wide, high), (wide / 2, high / 2), 2, tint) for _ in range(2))
     PLACES[place](
         back, near, palette, Dice(scene, details.unit("place")), wide / min(wide, high), high / min(wide, high)
     )
@@ -93,7 +92,7 @@ def draw_backdrop(scene: str, details: Dice, width: int, height: int) -> Backdro
     return Backdrop(
         far=far.convert("RGB"),
         near=near.finish(),
-        drifters=_drifters(place, palette, details, width, height),
+        drifters=_drifters(place, palette, details, width, height, tint),
         accent=hsv(dice.unit("accent"), 0.55, 0.98),
         place=place,
     )
@@ -110,20 +109,23 @@ def _even(pixels: float) -> int:
     return 2 * round(pixels / 2)
 
 
-def _gradient(palette: Palette, width: int, height: int) -> Image.Image:
+def _gradient(top: Colour, low: Colour, width: int, height: int) -> Image.Image:
     share = np.linspace(0, 1, height)[:, None, None] ** 0.9
-    rows = np.asarray(palette.top) * (1 - share) + np.asarray(palette.low) * share
-    dither = (np.arange(height)[:, None, None] * 7 + np.arange(width)[None, :, None] * 3) % 8 / 8
-    return Image.fromarray((rows + dither).clip(0, 255).astype(np.uint8)).convert("RGBA")
+    rows = np.asarray(top) * (1 - share) + np.asarray(low) * share
+    dither = (np.arange(height)[:, None, None] * 7 + np.arange(8)[None, :, None] * 3) % 8 / 8
+    eight = (rows + dither).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(np.tile(eight, (1, -(-width // 8), 1))[:, :width]).convert("RGBA")
 
 
-def _drifters(place: str, palette: Palette, dice: Dice, width: int, height: int) -> tuple[Drifter, ...]:
+def _drifters(
+    place: str, palette: Palette, dice: Dice, width: int, height: int, tint: Tint
+) -> tuple[Drifter, ...]:
     indoors = place in ("room", "stage", "shapes") or palette.dark
     made, count = [], 7 if indoors else 4
     for n in range(count):
         size = dice.between(f"size {n}", 0.02, 0.055) if indoors else dice.between(f"size {n}", 0.12, 0.2)
         pixels = size * min(width, height)
-        image = _mote(pixels, palette) if indoors else _cloud(pixels, palette, dice, n)
+        image = _mote(pixels, palette, tint) if indoors else _cloud(pixels, palette, dice, n, tint)
         made.append(
             Drifter(
                 image=image,
@@ -136,18 +138,18 @@ def _drifters(place: str, palette: Palette, dice: Dice, width: int, height: int)
     return tuple(made)
 
 
-def _mote(pixels: float, palette: Palette) -> Image.Image:
+def _mote(pixels: float, palette: Palette, tint: Tint) -> Image.Image:
     side = _even(pixels * 2)
     grid = np.hypot(*np.meshgrid(*[(np.arange(side) + 0.5) / side * 2 - 1] * 2))
     alpha = (np.clip(1 - grid, 0, 1) ** 1.4 * 150).astype(np.uint8)
-    glow = Image.new("RGBA", (side, side), mix(palette.low, (255, 246, 220), 0.75))
+    glow = Image.new("RGBA", (side, side), tint(mix(palette.low, (255, 246, 220), 0.75)))
     glow.putalpha(Image.fromarray(alpha))
     return glow
 
 
-def _cloud(pixels: float, palette: Palette, dice: Dice, number: int) -> Image.Image:
+def _cloud(pixels: float, palette: Palette, dice: Dice, number: int, tint: Tint) -> Image.Image:
     width, height = _even(pixels * 2.7), _even(pixels * 1.2)
-    canvas = Canvas(width, height, pixels, (width / 2, height * 0.8), 2)
+    canvas = Canvas(width, height, pixels, (width / 2, height * 0.8), 2, tint)
     white, shade = mix(palette.low, (255, 255, 255), 0.72), mix(palette.low, palette.top, 0.12)
     puffs = [
         (x, dice.between(f"puff {number} {x}", 0.8, 1.15) * (0.46 - 0.3 * abs(x)))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image
-
 from callsheet.engines.drawing.dice import mix
 from callsheet.engines.drawing.looks import Look
-from callsheet.engines.drawing.pen import INK, Canvas, Point, oval, smooth
+from callsheet.engines.drawing.pen import INK, Canvas, Point, Stencil, oval, smooth
 
 _SHOULDER = 1.62
 """Half the width of the shoulders, in figure units."""
 
 
-def draw_body(canvas: Canvas, look: Look, turn: float, height: float, ink: float) -> None:
+def draw_body(canvas: Canvas, look: Look, turn: float, height: float) -> None:
     """`turn` moves the near shoulder; `height` in units is where the picture ends."""
-    width = 0.05 * ink
+    width = 0.05
     skin_dark = mix(look.skin, (150, 62, 66), 0.34)
     torso = _torso(turn, height)
     canvas.shape(torso, look.cloth, width)
@@ -52,7 +50,7 @@ def _torso(turn: float, height: float) -> list[Point]:
     return smooth([*left, left[-1], right[0], *right, (0, 1.5)])
 
 
-def _pattern(canvas: Canvas, look: Look, height: float, inside: Image.Image) -> None:
+def _pattern(canvas: Canvas, look: Look, height: float, inside: Stencil) -> None:
     if look.pattern == "stripes":
         y = 2.3
         while y < height:

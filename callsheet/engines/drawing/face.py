@@ -17,6 +17,8 @@ _PROFILE_FROM = 0.95
 _EYE_ANGLE = radians(25)
 _EYE_Y = 0.08
 _MOUTH_Y = 0.66
+EYE_STRIP = (-1.4, -0.42, 1.4, 0.5)
+"""Left, upper, right and lower edge of all that lids change, in figure units."""
 _LIP: Colour = (176, 92, 86)
 _TURN = 0.88
 """Features turn a little less than the head, or the far eye would leave the face."""
@@ -58,7 +60,7 @@ _SIDE: tuple[Point, ...] = (
 def mouth_at(face: Expression, yaw: float) -> tuple[float, float, float]:
     """Centre and width of the mouth in figure units; wide enough to cover an open mouth's height."""
     half = _mouth_half(face, yaw)
-    x = 0.72 * sin(yaw) if yaw < _PROFILE_FROM else 0.8
+    x = 0.72 * sin(yaw) if yaw < _PROFILE_FROM else 0.74
     return x, _MOUTH_Y + 0.1 * _gape(face), 2 * max(half, 0.55 * _gape(face))
 
 
@@ -70,7 +72,7 @@ def _gape(face: Expression) -> float:
     return min(max(face.mouth_open, 0.0), 0.52)
 
 
-def draw_head(canvas: Canvas, look: Look, face: Expression, yaw: float, lids: int) -> None:
+def draw_head(canvas: Canvas, look: Look, face: Expression, yaw: float, lids: int = 0) -> None:
     """`yaw` from 0 (front) to about 1.4 (profile), radians; `lids` 0 open, 1 half, 2 closed."""
     outline = _outline(look, yaw)
     if shows_ears(look.haircut):
@@ -84,15 +86,16 @@ def draw_head(canvas: Canvas, look: Look, face: Expression, yaw: float, lids: in
         for x, wide in _pair(yaw, radians(36)):
             canvas.fill(oval(x, 0.42, 0.19 * wide, 0.11), (236, 96, 96), min(0.5 * face.blush, 0.55), inside)
     canvas.line([*outline, outline[0]])
-    for x, wide in _pair(yaw, _EYE_ANGLE):
-        side = 1 if x > 0.93 * sin(_TURN * yaw) else -1
-        _eye(canvas, look, face, x, wide, side, lids)
-        _brow(canvas, look, face, x, wide, side)
+    eyes = _pair(yaw, _EYE_ANGLE)
+    for x, wide in eyes:
+        _eye(canvas, look, face, x, wide, _side(x, yaw), lids)
     _nose(canvas, dark, yaw)
     _mouth(canvas, face, yaw)
     if look.detail == "earrings" and not shows_ears(look.haircut):
         _earrings(canvas, look, yaw)
     hair_front(canvas, look, yaw)
+    for x, wide in eyes:                               # brows show through a fringe: they tell the mood
+        _brow(canvas, look, face, x, wide, _side(x, yaw))
     if shows_ears(look.haircut):
         _ears(canvas, look, yaw, behind=False)
         if look.detail == "earrings":
@@ -105,6 +108,11 @@ def _pair(yaw: float, apart: float) -> list[tuple[float, float]]:
     """(x, share of full width) of a feature on both sides; one that has turned away is left out."""
     seen = [_TURN * yaw - apart, _TURN * yaw + apart]
     return [(0.93 * sin(angle), cos(angle)) for angle in seen if angle < radians(72)]
+
+
+def _side(x: float, yaw: float) -> int:
+    """1 for the eye on the side of the face that looks away from the left, else -1."""
+    return 1 if x > 0.93 * sin(_TURN * yaw) else -1
 
 
 def _outline(look: Look, yaw: float) -> list[Point]:

@@ -1,4 +1,4 @@
-"""A drawn person as layers: hair behind, body, and the head with open, half and closed eyes.
+"""A drawn person as layers: hair behind, body, the head with open eyes, and half or closed eyes to lay over it.
 
 Figure units: the head is about 1 in radius and lies at (0, 0); y goes down. People are drawn turned to the
 right and mirrored when they face left.
@@ -6,6 +6,7 @@ right and mirrored when they face left.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sin
 
@@ -13,31 +14,39 @@ from PIL import Image, ImageOps
 
 from callsheet.engines.drawing.acting import Expression
 from callsheet.engines.drawing.clothing import draw_body
-from callsheet.engines.drawing.face import draw_head, mouth_at
+from callsheet.engines.drawing.face import EYE_STRIP, draw_head, mouth_at
 from callsheet.engines.drawing.hair import hair_back
 from callsheet.engines.drawing.looks import Look
-from callsheet.engines.drawing.pen import Canvas, Point, canvas_for
+from callsheet.engines.drawing.pen import Canvas, Layer, Point, Tint, as_is, canvas_for
+
+_SHARPNESS = 3
 
 
 @dataclass(frozen=True)
-class Layer:
-    """An RGBA picture, and where the figure's (0, 0) lies in it, in pixels."""
+class Medium:
+    """What a figure is drawn for."""
 
-    image: Image.Image
-    origin: Point
+    tint: Tint = as_is
+    times: int = 1
+    """Layers stay so many times larger than shown: 1, or the sharpness of the canvas."""
+
+
+PAPER = Medium()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A person, ready to be put into frames."""
+    """A person, ready to be put into pictures."""
 
     look: Look
     unit: float
     """Pixels a figure unit."""
     back: Layer
     body: Layer
-    heads: tuple[Layer, Layer, Layer]
-    """Eyes open, half, closed."""
+    head: Layer
+    """With open eyes."""
+    lids: Callable[[int], Layer]
+    """The strip of the head around half (1) or closed (2) eyes, to be laid over it."""
     mouth: Point
     """Centre of the mouth, in pixels from the figure's (0, 0)."""
     mouth_width: float
@@ -51,43 +60,35 @@ def draw_figure(
     unit: float,
     facing: int = 1,
     height: float = 6.0,
-    ink: float = 1.0,
+    medium: Medium = PAPER,
 ) -> Figure:
-    """`unit` in pixels, `facing` 1 to the right or -1 to the left, `height` the units from head to lower edge.
+    """`unit` in pixels, `facing` 1 to the right or -1 to the left, `height` the units from head to lower edge."""
 
-    `ink` thickens the outlines.
-    """
-    back, back_at = canvas_for(-2.1, -2.0, 2.1, 2.6, unit)
-    hair_back(back, look, yaw)
-    body, body_at = canvas_for(-2.6, 0.3, 2.6, height, unit)
-    draw_body(body, look, 0.3 * sin(yaw), height, ink)
-    heads = []
-    for lids in (0, 1, 2):
-        head, head_at = canvas_for(-1.75, -1.75, 1.75, 2.3, unit)
-        draw_head(head, look, face, yaw, lids)
-        heads.append(_layer(head, head_at, facing))
+    def layer(box: tuple[float, float, float, float], paint: Callable[[Canvas], None]) -> Layer:
+        canvas, origin = canvas_for(*box, unit, _SHARPNESS, medium.tint)
+        paint(canvas)
+        image = canvas.finish() if medium.times == 1 else canvas.image
+        at = (origin[0] * medium.times, origin[1] * medium.times)
+        if facing > 0:
+            return Layer(image, at, medium.times)
+        return Layer(ImageOps.mirror(image), (image.width - at[0], at[1]), medium.times)
+
     x, y, width = mouth_at(face, yaw)
     return Figure(
         look=look,
         unit=unit,
-        back=_layer(back, back_at, facing),
-        body=_layer(body, body_at, facing),
-        heads=(heads[0], heads[1], heads[2]),
+        back=layer((-2.1, -2.0, 2.1, 2.6), lambda canvas: hair_back(canvas, look, yaw)),
+        body=layer((-2.6, 0.3, 2.6, height), lambda canvas: draw_body(canvas, look, 0.3 * sin(yaw), height)),
+        head=layer((-1.75, -1.75, 1.75, 2.3), lambda canvas: draw_head(canvas, look, face, yaw)),
+        lids=lambda lids: layer(EYE_STRIP, lambda canvas: draw_head(canvas, look, face, yaw, lids)),
         mouth=(x * unit * facing, y * unit),
         mouth_width=width * unit,
     )
 
 
-def _layer(canvas: Canvas, origin: Point, facing: int) -> Layer:
-    image = canvas.finish()
-    if facing > 0:
-        return Layer(image, origin)
-    return Layer(ImageOps.mirror(image), (image.width - origin[0], origin[1]))
-
-
 def still(figure: Figure, tilt: float = 0.0) -> Layer:
-    """The whole person as one picture, head tilted by `tilt` degrees."""
-    parts = (figure.back, figure.body, figure.heads[0])
+    """The whole person, drawn on paper, as one picture; head tilted by `tilt` degrees."""
+    parts = (figure.back, figure.body, figure.head)
     left = ceil(max(part.origin[0] for part in parts))
     top = ceil(max(part.origin[1] for part in parts))
     right = max(part.image.width - part.origin[0] for part in parts)

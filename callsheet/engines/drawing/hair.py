@@ -187,13 +187,13 @@ def _curtains(canvas: Canvas, look: Look, yaw: float) -> None:
         edge = side * 1.03 - 0.06 * sin(yaw)
         inner, outer = x - side * wide * 0.55, edge if seen < 0 or yaw < 0.3 else x + side * 0.06
         fall = [
-            (inner, -0.1),
+            (inner, -0.22),
             (inner - side * 0.02, low * 0.45),
             (inner + side * 0.05, low * 0.8),
             (x + side * 0.03, low),
             (outer, low * 0.8),
             (outer + side * 0.06, low * 0.4),
-            (outer, -0.04),
+            (outer, -0.16),
         ]
         path = smooth(fall, closed=False)
         canvas.fill([(inner + side * 0.06, -0.5), *path, (side * 0.9 if outer == edge else outer, -0.5)], look.hair)

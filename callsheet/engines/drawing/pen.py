@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import ceil, cos, pi, sin
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, cos, floor, pi, sin
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -11,9 +12,18 @@ from PIL import Image, ImageChops, ImageDraw
 from callsheet.engines.drawing.dice import Colour
 
 Point = tuple[float, float]
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower edge, in pixels."""
+Tint = Callable[[Colour], Colour]
+"""How a colour is written into the picture: as it is, or as luma and colour differences."""
 
 INK: Colour = (28, 24, 38)
 """Outlines, and the colour under transparent pixels, so that edges never get a bright fringe."""
+
+
+def as_is(colour: Colour) -> Colour:
+    """The tint of a picture in red, green and blue."""
+    return colour
 
 
 def smooth(points: Sequence[Point], closed: bool = True, steps: int = 8) -> list[Point]:
@@ -51,54 +61,92 @@ def oval(
     ]
 
 
+@dataclass(frozen=True)
+class Layer:
+    """An RGBA picture, and where the figure's (0, 0) lies in it, in its own pixels."""
+
+    image: Image.Image
+    origin: Point
+    times: int = 1
+    """How much larger than shown it is."""
+
+
+@dataclass(frozen=True)
+class Stencil:
+    """The inside of a shape: a mask and where its upper left corner lies, in pixels of the canvas."""
+
+    mask: Image.Image
+    left: int
+    top: int
+
+    def cut(self, box: Box) -> Image.Image:
+        """The mask of another part of the canvas; nothing outside is inside."""
+        return self.mask.crop((box[0] - self.left, box[1] - self.top, box[2] - self.left, box[3] - self.top))
+
+
 class Canvas:
     """`unit` pixels are one figure unit, and `origin` is where (0, 0) lies, in pixels; y goes down."""
 
-    def __init__(self, width: int, height: int, unit: float, origin: Point, sharpness: int = 3) -> None:
+    def __init__(
+        self, width: int, height: int, unit: float, origin: Point, sharpness: int = 3, tint: Tint = as_is
+    ) -> None:
         self._times = sharpness
         self._unit = unit * sharpness
         self._origin = (origin[0] * sharpness, origin[1] * sharpness)
         self._size = (width * sharpness, height * sharpness)
-        self.image = Image.new("RGBA", self._size, (*INK, 0))
+        self._tint = tint
+        self.image = Image.new("RGBA", self._size, (*tint(INK), 0))
+        """The picture, `sharpness` times as large."""
         self._draw = ImageDraw.Draw(self.image)
 
     def _place(self, points: Sequence[Point]) -> list[Point]:
-        return [(self._origin[0] + x * self._unit, self._origin[1] + y * self._unit) for x, y in points]
+        (left, top), unit = self._origin, self._unit
+        return [(left + x * unit, top + y * unit) for x, y in points]
 
-    def mask(self, points: Sequence[Point]) -> Image.Image:
+    def mask(self, points: Sequence[Point], opacity: float = 1) -> Stencil:
         """The inside of a shape, for `clip`."""
-        inside = Image.new("L", self._size, 0)
-        ImageDraw.Draw(inside).polygon(self._place(points), fill=255)
-        return inside
+        path = self._place(points)
+        left, top = max(0, floor(min(x for x, _ in path))), max(0, floor(min(y for _, y in path)))
+        right = min(self._size[0], ceil(max(x for x, _ in path)) + 1)
+        bottom = min(self._size[1], ceil(max(y for _, y in path)) + 1)
+        inside = Image.new("L", (max(0, right - left), max(0, bottom - top)), 0)
+        ImageDraw.Draw(inside).polygon([(x - left, y - top) for x, y in path], fill=round(255 * opacity))
+        return Stencil(inside, left, top)
 
     def fill(
         self,
         points: Sequence[Point],
         colour: Colour,
         opacity: float = 1,
-        clip: Image.Image | None = None,
+        clip: Stencil | None = None,
     ) -> None:
         """Paint a shape; `clip` keeps the paint inside another one."""
         if opacity >= 1 and clip is None:
-            self._draw.polygon(self._place(points), fill=(*colour, 255))
+            self._draw.polygon(self._place(points), fill=(*self._tint(colour), 255))
             return
-        paint = self.mask(points).point([round(v * opacity) for v in range(256)])
+        shape = self.mask(points, opacity)
+        paint, at = shape.mask, (shape.left, shape.top)
+        if not all(paint.size):
+            return
+        box = (*at, at[0] + paint.width, at[1] + paint.height)
         if clip is not None:
-            paint = ImageChops.multiply(paint, clip)
-        top = Image.new("RGBA", self._size, (*colour, 255))
+            paint = ImageChops.multiply(paint, clip.cut(box))
         if opacity < 1 and clip is None:  # keep what is under it, and its own edge
+            top = Image.new("RGBA", paint.size, (*self._tint(colour), 255))
             top.putalpha(paint)
-            self.image.alpha_composite(top)
+            self.image.alpha_composite(top, at)
         else:
-            self.image.paste(top, (0, 0), paint)
+            self.image.paste((*self._tint(colour), 255), box, paint)
 
     def line(self, points: Sequence[Point], colour: Colour = INK, width: float = 0.045) -> None:
-        """A stroke with round ends; `width` in units."""
+        """A stroke with round ends and joints; `width` in units."""
         path = self._place(points)
         thick = max(1, round(width * self._unit))
-        self._draw.line(path, fill=(*colour, 255), width=thick, joint="curve")
-        for x, y in (path[0], path[-1]):
-            self._draw.ellipse([x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2], fill=(*colour, 255))
+        ink = (*self._tint(colour), 255)
+        self._draw.line(path, fill=ink, width=thick)
+        half = (thick - 1) / 2                        # an ellipse holds both of its edges
+        for x, y in path:
+            self._draw.ellipse((x - half, y - half, x + half, y + half), fill=ink)
 
     def shape(self, points: Sequence[Point], colour: Colour, width: float = 0.045) -> None:
         """A painted shape with its ink outline."""
@@ -111,9 +159,9 @@ class Canvas:
 
 
 def canvas_for(
-    left: float, top: float, right: float, bottom: float, unit: float, sharpness: int = 3
+    left: float, top: float, right: float, bottom: float, unit: float, sharpness: int = 3, tint: Tint = as_is
 ) -> tuple[Canvas, Point]:
     """A canvas for that part of the figure, in units, with even sides; and where its origin lies, in pixels."""
     origin = (float(ceil(-left * unit)), float(ceil(-top * unit)))
     width, height = (2 * ceil((first + last * unit) / 2) for first, last in zip(origin, (right, bottom), strict=True))
-    return Canvas(width, height, unit, origin, sharpness), origin
+    return Canvas(width, height, unit, origin, sharpness, tint), origin

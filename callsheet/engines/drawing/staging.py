@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import radians
 
 from callsheet.engines.drawing.acting import Expression, Pose
-from callsheet.engines.drawing.figure import Figure, draw_figure
+from callsheet.engines.drawing.figure import PAPER, Figure, Medium, draw_figure
 from callsheet.engines.drawing.looks import Look
 
 
@@ -28,6 +28,7 @@ def place_cast(
     height: int,
     intensity: float,
     share: float = 0.185,
+    medium: Medium = PAPER,
 ) -> list[Placed]:
     """The cast from left to right, each turned to the middle; the back row comes first.
 
@@ -49,6 +50,6 @@ def place_cast(
         yaw = pose.yaw if count == 1 else max(pose.yaw, radians(12))
         x = width / 2 + (n - (count - 1) / 2) * gap - (0.035 * width * min(yaw, 0.6) / 0.6 if count == 1 else 0)
         y = middle - (0.9 * unit if behind else 0)
-        figure = draw_figure(look, face, yaw, unit, facing, height=(height - y) / unit + 0.3)
+        figure = draw_figure(look, face, yaw, unit, facing, (height - y) / unit + 0.3, medium)
         placed.append((behind, Placed(figure, x, y)))
     return [item for _, item in sorted(placed, key=lambda pair: not pair[0])]

@@ -10,9 +10,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from callsheet.engines.drawing.stage import ClipStage
+from callsheet.engines.placeholder import PlaceholderEngine
 from callsheet.faces.placeholder import GUESS_WIDTH, GUESS_X, GUESS_Y
 from callsheet.media.ffmpeg import Command, local_input, run
-from callsheet.recipes import EngineId, LoraUse, SegmentRecipe, SpeechRecipe
+from callsheet.recipes import LoraUse, SegmentRecipe, SpeechRecipe
 from callsheet.speech.espeak import Espeak
 from callsheet.store.base import Room, private_folder
 
@@ -24,7 +25,7 @@ SIDE = 1600
 def portrait(path: Path) -> None:
     """A face whose mouth is where the placeholder lip-sync looks for one."""
     recipe = SegmentRecipe(
-        engine=EngineId(name="placeholder", version=1), scene="a quiet park in the morning", prompt="portrait",
+        engine=PlaceholderEngine().id, margin=False, scene="a quiet park in the morning", prompt="portrait",
         width=SIDE, height=SIDE, num_frames=1, fps=Fraction(24), steps=20, cfg=7.0,
         loras=(LoraUse(role="character", name="0001_european_20_female", display_name="Ava", strength=0.7),),
         angle="front", seed=7,
@@ -42,7 +43,7 @@ def voice(path: Path) -> None:
     """A line of about four seconds as FLAC."""
     with private_folder() as folder:
         recipe = SpeechRecipe(
-            engine=EngineId(name="espeak", version=1), voice="+f3", words_per_minute=165, pitch=50,
+            engine=Espeak().id, voice="+f3", words_per_minute=165, pitch=50,
             language="en-gb", text=TEXT,
         )
         room = Room(folder, lambda ref: folder, lambda ref: {})

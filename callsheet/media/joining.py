@@ -1,0 +1,181 @@
+"""Any clips as one film, by hand: what they are decides how they are joined, and the result says so.
+
+Clips with equal parameter sets that meet in hard cuts are copied. Where pictures are mixed, clips that our own
+encoder could have made are copied around the windows. Clips that fit but were encoded elsewhere go through one
+pass; what does not fit (size, rate, pixels, a still) is conformed first. choosing.py decides; this does it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from callsheet.errors import InputError, MediaError
+from callsheet.media.choosing import Choice, Wish, choose, lengths_of, target_of, windows_of
+from callsheet.media.conform import conform
+from callsheet.media.encode import BT709
+from callsheet.media.footage import Footage, look_at
+from callsheet.media.joined_sound import Heard, places, write_film
+from callsheet.media.packets import PacketTable, inspect
+from callsheet.media.probe import probe
+from callsheet.media.reel import Clip, make_reel
+from callsheet.media.runs import Copied, copied_frames, encoded_frames
+from callsheet.media.sound import RATE
+from callsheet.recipe import Ref, Stage
+from callsheet.recipes import ConformRecipe, Join
+from callsheet.store.base import Progress, Room, no_progress
+
+_SIDE_BY_SIDE = 2
+"""Clips that are conformed at a time: an encoder uses several cores, but not all of them all the time."""
+_AAC_FRAME = 1024
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was joined, and how."""
+
+    path: Path
+    facts: dict[str, Any]
+    """JSON values: method, reason, frames, frames_encoded (conforming included), frames_copied (packets of the files
+    given), windows, duration in seconds, fps, width, height, sound, avcc, and what became of each clip."""
+
+
+def join(
+    paths: Sequence[Path], wish: Wish, output: Path, overwrite: bool = False, progress: Progress = no_progress
+) -> Film:
+    """Join clips to `output`, which appears when it is whole. Everything is checked before anything is written.
+
+    Raises InputError and its kinds for what cannot be joined as asked, MediaError when ffmpeg fails.
+    """
+    _check_output(output, overwrite)
+    footage = []
+    for n, path in enumerate(paths):
+        progress(0.1 * n / len(paths), f"reading {path.name}")
+        footage.append(look_at(path, f"clip {n + 1} ({path.name})"))
+    size, fps = target_of(footage, wish)
+    lengths = lengths_of(footage, wish, size, fps)
+    joins = windows_of(wish, footage, lengths, fps)
+    choice = choose(footage, lengths, joins, wish, size, fps)
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem}-", dir=output.parent) as folder:
+        room = Room(Path(folder), _no_refs, _no_facts, progress)
+        clips = _clips(footage, lengths, joins, choice, room)
+        reel, table = make_reel(clips, choice.runs, fps, choice.encode, room, (0.5, 0.9))
+        film, heard = _with_sound(reel, footage, lengths, joins, fps, room)
+        _verify(film, table, fps, heard)
+        _publish(film, output, overwrite)
+    return Film(output, _facts(footage, lengths, joins, choice, table, fps, heard))
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix.lower() != ".mp4":
+        raise InputError(detail=f"{output} is no .mp4", remedy="give --output a name that ends with .mp4")
+    if not output.parent.is_dir():
+        raise InputError(detail=f"there is no folder {output.parent}", remedy="make it, or write somewhere else")
+    if output.is_dir() or (output.exists() and not overwrite):
+        raise InputError(detail=f"{output} exists", remedy="give another name, or --overwrite")
+
+
+def _clips(
+    footage: Sequence[Footage], lengths: Sequence[int], joins: Sequence[Join], choice: Choice, room: Room
+) -> list[Clip]:
+    """The clips as the reel is made of them; those that have to be are conformed, each once and side by side."""
+    done = 0
+
+    def conformed(n: int) -> Clip:
+        nonlocal done
+        recipe = ConformRecipe(
+            label=footage[n].name, clip=Ref(stage=Stage.INTAKE, fingerprint="0" * 64), width=choice.size[0],
+            height=choice.size[1], fps=choice.fps, frames=lengths[n], encode=choice.encode,
+            head=joins[n - 1].frames if n else 0, tail=joins[n].frames if n < len(joins) else 0,
+        )
+        folder = room.path(f"conform_{n:04}")
+        folder.mkdir()
+        made = conform(recipe, Room(folder, lambda ref: footage[n].path, _no_facts)).files["main"]
+        done += 1
+        room.progress(0.1 + 0.4 * done / len(choice.conformed), f"conformed {done} of {len(choice.conformed)} clips")
+        return Clip(made, footage[n].name, inspect(made, choice.fps, footage[n].name))
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        waiting = {n: pool.submit(conformed, n) for n in sorted(choice.conformed)}
+        try:
+            made = {n: future.result() for n, future in waiting.items()}
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return [made[n] if n in made else _as_it_is(clip) for n, clip in enumerate(footage)]
+
+
+def _as_it_is(clip: Footage) -> Clip:
+    assert clip.table is not None                     # else it would be conformed
+    return Clip(clip.path, clip.name, clip.table, clip.matrix != BT709)
+
+
+def _with_sound(
+    reel: Path, footage: Sequence[Footage], lengths: Sequence[int], joins: Sequence[Join], fps: Fraction, room: Room
+) -> tuple[Path, float]:
+    """The film, and how many seconds of sound it has: 0 when no clip has any, and the reel is the film."""
+    if not any(clip.channels for clip in footage):
+        return reel, 0.0
+    room.progress(0.92, "joining the sound")
+    film = room.path("film.mp4")
+    ranges = places(lengths, [join.frames for join in joins], fps)
+    write_film(reel, fps, [
+        Heard(clip.path, clip.name, clip.channels, clip.sound_skip, first, end)
+        for clip, (first, end) in zip(footage, ranges, strict=True)
+    ], film)
+    return film, ranges[-1][1] / RATE
+
+
+def _verify(film: Path, reel: PacketTable, fps: Fraction, heard: float) -> None:
+    """What is published is what was planned: nothing is taken on trust from the muxer."""
+    table, sound = inspect(film, fps, "the film"), probe(film).audio_duration
+    if table != reel:
+        detail = f"{table.frames} of {reel.frames} frames, even times {table.even}"
+        raise MediaError(what="join pictures and sound", detail=detail)
+    if abs(sound - heard) > _AAC_FRAME / RATE:
+        raise MediaError(what="join pictures and sound", detail=f"the sound lasts {sound:.3f}, not {heard:.3f} s")
+
+
+def _publish(film: Path, output: Path, overwrite: bool) -> None:
+    if overwrite:
+        film.replace(output)
+        return
+    try:
+        os.link(film, output)                         # refuses where a rename would overwrite
+    except FileExistsError:
+        raise InputError(detail=f"{output} exists by now", remedy="give another name, or --overwrite") from None
+    except OSError:                                   # a file system without links
+        film.rename(output)
+
+
+def _facts(
+    footage: Sequence[Footage], lengths: Sequence[int], joins: Sequence[Join], choice: Choice, table: PacketTable,
+    fps: Fraction, heard: float,
+) -> dict[str, Any]:
+    given = [run for run in choice.runs if isinstance(run, Copied) and run.span.clip not in choice.conformed]
+    conformed = sum(lengths[n] for n in choice.conformed)
+    return {
+        "method": choice.method.value, "reason": choice.reason, "frames": table.frames,
+        "frames_encoded": encoded_frames(choice.runs) + conformed, "frames_conformed": conformed,
+        "frames_copied": copied_frames(given), "windows": sum(1 for join in joins if join.frames),
+        "duration": float(table.frames / fps), "fps": str(fps), "width": table.width, "height": table.height,
+        "sound": heard > 0, "avcc": table.avcc,
+        "clips": [
+            {"path": str(clip.path), "frames": length, "treatment": word, "reason": why}
+            for clip, length, (word, why) in zip(footage, lengths, choice.treatments, strict=True)
+        ],
+    }
+
+
+def _no_refs(ref: Ref) -> Path:
+    raise NotImplementedError                         # clips are given as paths
+
+
+def _no_facts(ref: Ref) -> dict[str, Any]:
+    return {}

@@ -1,0 +1,77 @@
+"""Caption files that strangers wrote: their words and times, and nothing else."""
+
+import pytest
+
+from callsheet.errors import FileMissing, InputError, ManifestInvalid
+from callsheet.media.caption_files import read_captions
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Hello</i> {\\an8}there & <font color="red">red</font>, a < b
+second line
+
+2
+00:00:03,000 --> 00:00:03,000
+never seen
+"""
+VTT = """WEBVTT
+
+NOTE a comment
+
+c1
+00:01.000 --> 00:02.500 align:start position:0%
+<v Bob>Hi &amp; <c.loud>you</c> <00:01.500>now</v>
+"""
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Dialogue: 0,0:00:04.00,0:00:05.00,Default,,0,0,0,,later
+Dialogue: 0,0:00:01.00,0:00:02.50,Default,,0,0,0,,{\\i1}a{\\i0}\\Nb, c
+Comment: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,hidden
+Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\p1}m 0 0 l 10 10{\\p0}
+"""
+
+
+def cues(folder, name, text):
+    (folder / name).write_text(text, encoding="utf-8")
+    return [(cue.start, cue.end, cue.text) for cue in read_captions(folder / name)]
+
+
+@pytest.mark.parametrize(("name", "text", "wanted"), [
+    ("a.srt", SRT, [(1.0, 2.5, "Hello there & red, a < b\nsecond line")]),
+    ("a.VTT", VTT, [(1.0, 2.5, "Hi & you now")]),
+    ("a.ass", ASS, [(1.0, 2.5, "a\nb, c"), (4.0, 5.0, "later")]),
+], ids=["srt", "vtt", "ass"])
+def test_words_and_times_are_read_and_markup_is_left_out(tmp_path, name, text, wanted):
+    assert cues(tmp_path, name, text) == wanted
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    assert cues(tmp_path, "a.srt", "\ufeff" + SRT)[0][2].startswith("Hello")
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("a.txt", SRT, "is no caption file"),
+    ("a.srt", "", "has no captions"),
+    ("a.srt", "just words\n", "has no captions"),
+    ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n \n", "has no captions"),
+    ("a.srt", "1\n00:00:02,000 --> 00:00:01,000\nhi\n", r"the caption at 2\.000 s ends before it starts"),
+    ("a.srt", f"1\n00:00:01,000 --> 00:00:02,000\n{'x' * 501}\n", "has 501 characters"),
+    ("a.srt", "1\n99:00:01,000 --> 99:00:02,000\nhi\n", "less than or equal to 14400"),
+])
+def test_what_cannot_be_shown_is_refused(tmp_path, name, text, message):
+    with pytest.raises(InputError, match=message):
+        cues(tmp_path, name, text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileMissing, match=r"gone\.srt"):
+        read_captions(tmp_path / "gone.srt")
+
+
+def test_text_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "a.srt").write_bytes(SRT.replace("red", "r\u00f6t").encode("latin-1"))
+    with pytest.raises(ManifestInvalid, match="is not UTF-8"):
+        read_captions(tmp_path / "a.srt")

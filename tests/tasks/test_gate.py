@@ -1,0 +1,199 @@
+"""What findings lead to: one policy each, only the scenes that can be mended, and never more often than allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect.logging import disable_run_logger
+
+from callsheet import plan
+from callsheet.errors import QualityRefused
+from callsheet.film import Film
+from callsheet.media.findings import Finding, Kind
+from callsheet.models import (
+    Actor,
+    Check,
+    CheckPolicy,
+    Format,
+    Line,
+    Order,
+    Scene,
+    Sound,
+    SourceFile,
+    Transition,
+)
+from callsheet.presets import Quality, TransitionKind
+from callsheet.recipe import Recipe, Stage, digest
+from callsheet.recipes import Choices, EngineId
+from callsheet.store.base import Outcome
+from callsheet.store.make import make
+from tasks.gate import attempts, passed, retake
+from tasks.run import current, running
+from tests.support.prefect_server import unconfigured
+
+CHOICES = Choices(
+    clips=EngineId(name="placeholder", version=1),
+    speech=EngineId(name="espeak", version=1),
+    lipsync=EngineId(name="warp", version=1),
+    voices={"ava": "en-us+f1"},
+    clips_have_mouths=True,
+    destination="file:///delivery",
+)
+
+
+def file(name: str) -> SourceFile:
+    return SourceFile(path=f"/somewhere/{name}", sha256=digest(name))
+
+
+def order(policy: CheckPolicy = CheckPolicy.RETRY, retries: int = 1, retaken: int = 0) -> Order:
+    crossfade = Transition(kind=TransitionKind.CROSSFADE, seconds=0.5)
+    return Order(
+        title="t", cast=(Actor(id="ava", lora=file("ava.safetensors")),),
+        scenes=(
+            Scene(prompt="a street", seconds=2, lines=(Line(speaker="ava", text="Hello."),), transition=crossfade),
+            Scene(prompt="a garden", seconds=7, lines=(Line(speaker="ava", text="Goodbye."),), retake=retaken),
+            Scene(prompt="a hill", seconds=2),
+        ),
+        sound=Sound(music=file("music.flac")), quality=Quality.DRAFT, check=Check(policy=policy, retries=retries),
+        format=Format.of(Quality.DRAFT),
+    )
+
+
+def planned(asked: Order) -> Film:
+    said = [line for scene in plan.lines(asked, CHOICES) for line in scene]
+    return plan.film(asked, CHOICES, {line.fingerprint: 1.0 for line in said})
+
+
+def finding(kind: Kind = Kind.BLACK, scene: int | None = 1) -> Finding:
+    return Finding(kind=kind, start=3, end=4.5, scene=scene, detail=f"it is {kind}", remedy="do something")
+
+
+def retakes(of: Order | None) -> list[int] | None:
+    return [scene.retake for scene in of.scenes] if of else None
+
+
+# ---- pure
+
+
+@pytest.mark.parametrize("kind", [Kind.BLACK, Kind.FROZEN])
+def test_a_scene_that_is_black_or_frozen_is_shot_anew_and_no_other(kind: Kind) -> None:
+    asked = order()
+    again = retake(asked, planned(asked), [finding(kind), finding(kind)])
+    assert retakes(again) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.BLACK, Kind.FROZEN)])
+def test_what_a_new_seed_cannot_mend_is_not_shot_anew(kind: Kind) -> None:
+    asked = order()
+    assert retake(asked, planned(asked), [finding(kind), finding(kind, None)]) is None
+
+
+@pytest.mark.parametrize("policy", [CheckPolicy.WARN, CheckPolicy.STOP])
+def test_nothing_is_shot_anew_unless_the_order_says_so(policy: CheckPolicy) -> None:
+    asked = order(policy)
+    assert retake(asked, planned(asked), [finding()]) is None
+
+
+@pytest.mark.parametrize("retaken", [0, 3, 99])
+def test_a_scene_is_shot_anew_so_often_as_the_order_allows(retaken: int) -> None:
+    asked = now = order(retries=2, retaken=retaken)
+    seen = []
+    while again := retake(asked, planned(now), [finding()]):
+        seen.append(again.scenes[1].retake)
+        now = again
+    assert seen == [n for n in (retaken + 1, retaken + 2) if n <= 100]
+    assert Order.model_validate(now.model_dump(mode="json")) == now, "a retaken order is one that a pool can read"
+
+
+def test_only_shots_of_the_retaken_scene_and_what_is_made_from_them_are_made_anew() -> None:
+    asked = order()
+    before = planned(asked)
+    again = retake(asked, before, [finding()])
+    assert again is not None
+    after = planned(again)
+    made = {recipe.fingerprint for recipe in before.recipes()}
+    new: list[Recipe] = [recipe for recipe in after.recipes() if recipe.fingerprint not in made]
+    shots = [(recipe.stage.value, recipe.label) for recipe in new if recipe.stage.needs_gpu or "scene" in recipe.label]
+    both = ["scene 2, segment 1", "scene 2, segment 2"]
+    assert shots == [*(("segments", n) for n in both), ("lipsync", both[0]), *(("conform", n) for n in both)]
+    assert [recipe.stage for recipe in new[len(shots):]] == [Stage.SPLICE, Stage.MIX, Stage.CHECK, Stage.UPLOAD]
+
+
+def test_a_retaken_film_is_delivered_under_the_keys_of_the_first_attempt() -> None:
+    asked = order()
+    before = planned(asked)
+    again = retake(asked, before, [finding()])
+    assert again is not None
+    assert planned(again).job_id == before.job_id
+    assert [f.key for f in planned(again).upload.files] == [f.key for f in before.upload.files]
+
+
+# ---- with a store
+
+
+@pytest.fixture(autouse=True)
+def in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    unconfigured(monkeypatch)
+    monkeypatch.setenv("CALLSHEET_HOME", str(tmp_path / "home"))
+    with running("test"), disable_run_logger():
+        yield
+
+
+def produced(asked: Order, faults: Callable[[Film], list[Finding]]) -> list[tuple[list[int] | None, bool]]:
+    """The retakes of each attempt, and whether it was delivered, as the flow goes through them."""
+    seen = []
+    for film in attempts(asked, planned):
+
+        def check(room: object, film: Film = film) -> Outcome:
+            return Outcome(facts={"findings": [found.model_dump(mode="json") for found in faults(film)]})
+
+        make(film.check, check, current().records)
+        seen.append((retakes(film.order), passed(asked, film)))
+    return seen
+
+
+def mended_by(retake: int) -> Callable[[Film], list[Finding]]:
+    return lambda film: [finding()] if film.order.scenes[1].retake < retake else []
+
+
+def test_a_good_film_is_delivered_at_once() -> None:
+    assert produced(order(), mended_by(0)) == [([0, 0, 0], True)]
+
+
+def test_a_film_is_delivered_once_its_scenes_are_mended_and_a_rerun_goes_the_same_way() -> None:
+    wanted = [([0, 0, 0], False), ([0, 1, 0], False), ([0, 2, 0], True)]
+    assert produced(order(retries=3), mended_by(2)) == wanted
+    assert produced(order(retries=3), lambda film: pytest.fail("it was checked before")) == wanted
+
+
+def test_what_no_retake_mends_is_delivered_in_the_end() -> None:
+    assert produced(order(retries=2), mended_by(100)) == [
+        ([0, 0, 0], False), ([0, 1, 0], False), ([0, 2, 0], True)]
+
+
+def test_a_scene_that_fails_only_later_has_retakes_of_its_own() -> None:
+    def faults(film: Film) -> list[Finding]:
+        first, second, _ = (scene.retake for scene in film.order.scenes)
+        return [finding(scene=1)] if not second else [finding(scene=0)] if not first else []
+
+    assert produced(order(), faults) == [([0, 0, 0], False), ([0, 1, 0], False), ([1, 1, 0], True)]
+
+
+def test_warnings_alone_deliver() -> None:
+    assert produced(order(CheckPolicy.WARN), mended_by(100)) == [([0, 0, 0], True)]
+
+
+def test_stop_delivers_nothing_and_says_what_was_found_and_what_to_do() -> None:
+    with pytest.raises(QualityRefused) as caught:
+        produced(order(CheckPolicy.STOP), lambda film: [finding(), finding(Kind.LOUDNESS, None)])
+    assert (caught.value.code, caught.value.retryable) == ("check.refused", False)
+    words = str(caught.value)
+    assert "t is not delivered, 2 found: scene 2, 3.00 to 4.50 s: it is black: do something; the film: it is" in words
+    assert "or set the policy of checks to retry" in words
+
+
+def test_stop_delivers_a_film_without_findings() -> None:
+    assert produced(order(CheckPolicy.STOP), mended_by(0)) == [([0, 0, 0], True)]
