@@ -15,6 +15,7 @@ help:
 	@echo 'make fast      the quick tests alone'
 	@echo 'make soak      the long matrices'
 	@echo 'make faces     adds what lip-syncs and enlarges real pictures without a GPU'
+	@echo 'make bench     the same job by us, by ffmpeg step by step and by moviepy'
 	@echo 'make lock      compile the hash-locked requirements anew'
 	@echo 'make clean     remove the virtual environment, ./.callsheet and its database'
 
@@ -76,8 +77,10 @@ lock: $(VENV)/dev.done
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q requirements-faces.in --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements-dev.lock -o requirements-faces.lock
+	$(BIN)/uv pip compile -q requirements-bench.in --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -o requirements-bench.lock
 
 clean:                      # as root the database lies elsewhere, and only callsheet knows where
 	@! $(BIN)/python -c 'import callsheet.doors.local.remove' 2>/dev/null || \
 		$(BIN)/python -m callsheet.doors.local.remove .callsheet
-	rm -rf $(VENV) .callsheet dist
+	rm -rf $(VENV) .bench .callsheet dist

@@ -18,11 +18,12 @@ from bench.footage import FPS, Footage, Scale, job_of
 from bench.job import Case
 from bench.measure import Failed
 
+SMART, CUTS, FLOOR, ONE_PASS_FILM = "smart render", "hard cuts", "file copy and sound", "one pass"
 KINDS: Sequence[tuple[str, Contender, Case]] = (
-    ("smart render", OURS, Case.SOFT),
-    ("hard cuts", OURS, Case.CUTS),
-    ("file copy + sound", BYTES_AND_SOUND, Case.CUTS),
-    ("one pass", ONE_PASS, Case.SOFT),
+    (SMART, OURS, Case.SOFT),
+    (CUTS, OURS, Case.CUTS),
+    (FLOOR, BYTES_AND_SOUND, Case.CUTS),
+    (ONE_PASS_FILM, ONE_PASS, Case.SOFT),
 )
 
 

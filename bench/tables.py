@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.contenders import BYTES_AND_SOUND, MOVIEPY, NAIVE, ONE_GRAPH, ONE_PASS, OURS, OURS_RAW
-from bench.growth import Point
+from bench.growth import CUTS, FLOOR, ONE_PASS_FILM, SMART, Point
 from bench.job import Case, Job
 from callsheet.media.ffmpeg import ffmpeg_version
 
@@ -70,8 +70,28 @@ def growth_table(points: Sequence[Point]) -> str:
             f"{used.wall_s:.1f}", f"{used.peak_bytes / 1e6:.0f}", f"{used.largest_bytes / 1e6:.0f}",
             _shares(point.result.steps),
         ])
-    limits = f"Wanted: smart render below {SMART_MB} MB, one pass below {ONE_PASS_MB} MB, flat from 5 to 60 minutes."
-    return "\n".join(["### growth", "", _table(heads, rows), "", limits, ""])
+    return "\n".join(["### growth", "", _table(heads, rows), "", *_limits(points), ""])
+
+
+def _limits(points: Sequence[Point]) -> list[str]:
+    """Memory against its limits, and from 5 minutes on; hard cuts against their floor."""
+    made = {(point.kind, point.minutes): point.result.usage for point in points if point.result}
+    lengths = sorted({minutes for _, minutes in made})
+    lines = []
+    for kind, most in ((SMART, SMART_MB), (ONE_PASS_FILM, ONE_PASS_MB)):
+        peaks = {minutes: made[kind, minutes].peak_bytes / 1e6 for minutes in lengths if (kind, minutes) in made}
+        if peaks:
+            lines.append(f"- {kind}: at most {max(peaks.values()):.0f} MB; wanted below {most}: "
+                         f"{'reached' if max(peaks.values()) < most else '**missed**'}")
+        flat = [peak for minutes, peak in peaks.items() if minutes >= 5]
+        if len(flat) > 1:
+            lines.append(f"- {kind}: {min(flat):.0f} to {max(flat):.0f} MB from 5 minutes on")
+    for minutes in lengths:
+        if (CUTS, minutes) in made and (FLOOR, minutes) in made:
+            ours, floor = made[CUTS, minutes], made[FLOOR, minutes]
+            lines.append(f"- {CUTS}, {minutes:g} minutes: {ours.cpu_s / floor.cpu_s:.2f} of the CPU and "
+                         f"{ours.wall_s / floor.wall_s:.2f} of the time of {FLOOR}; wanted at most 2")
+    return lines
 
 
 def _steps(scores: Sequence[Score]) -> list[str]:

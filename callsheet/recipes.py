@@ -238,6 +238,7 @@ class SpliceRecipe(Recipe):
     """All clips as one reel without sound. Artifact: main, sum(frames) - sum(joins) frames."""
 
     stage: ClassVar[Stage] = Stage.SPLICE
+    version: ClassVar[int] = 2
     clips: tuple[Ref, ...] = Field(min_length=1)
     clip_frames: tuple[int, ...]
     joins: tuple[Join, ...]

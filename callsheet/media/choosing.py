@@ -123,28 +123,40 @@ def choose(
         )
     misfits = [clip.misfit(size, fps) for clip in footage]
     conformed = frozenset(n for n, why in enumerate(misfits) if why)
-    around = _around(joins)
-    best: tuple[tuple[Run, ...], EncodeSettings, list[str], list[Collection[int]]] | None = None
-    for encode in _candidates(footage, conformed, asked, size, fps):
-        own = own_sets(encode, *size, fps)
-        foreign = ["" if why else _foreign(clip, own) for clip, why in zip(footage, misfits, strict=True)]
-        cuts: list[Collection[int]] = [
-            {around[n][0], lengths[n] - around[n][1]} if n in conformed
-            else () if foreign[n] or clip.table is None else clip.table.cuts
-            for n, clip in enumerate(footage)
-        ]
-        runs = plan(lengths, joins, cuts)
-        if best is None or encoded_frames(runs) < encoded_frames(best[0]):
-            best = runs, encode, foreign, cuts
-    assert best is not None
-    runs, encode, foreign, cuts = best
-    strange = [n for n, why in enumerate(foreign) if why]
-    instead = _conforming_first(strange, lengths, joins, cuts)
-    how = Method.SMART if conformed and method(runs) is Method.COPY else method(runs)
+    ways = [
+        _way(footage, lengths, joins, conformed, encode, own_sets(encode, *size, fps))
+        for encode in _candidates(footage, conformed, asked, size, fps)
+    ]
+    way = min(ways, key=lambda one: encoded_frames(one.runs))             # the first of equals: what was asked for
     return Choice(
-        runs, encode, size, fps, how, _reason(runs, encode, misfits, foreign, instead), conformed,
-        _treatments(runs, misfits, foreign),
+        way.runs, way.encode, size, fps,
+        Method.SMART if conformed and method(way.runs) is Method.COPY else method(way.runs),
+        _reason(way, misfits, _conforming_first(way, lengths, joins)), conformed,
+        _treatments(way.runs, misfits, way.foreign),
     )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the clips would be joined with these settings."""
+
+    encode: EncodeSettings
+    runs: tuple[Run, ...]
+    foreign: tuple[str, ...]
+    """For each clip that fits why it cannot be copied; empty for the others."""
+    cuts: tuple[Collection[int], ...]
+
+
+def _way(
+    footage: Sequence[Footage], lengths: Sequence[int], joins: Sequence[Join], conformed: frozenset[int],
+    encode: EncodeSettings, own: str,
+) -> _Way:
+    foreign = tuple("" if n in conformed else _foreign(clip, own) for n, clip in enumerate(footage))
+    cuts = tuple(
+        {head, length - tail} if n in conformed else () if foreign[n] or clip.table is None else clip.table.cuts
+        for n, (clip, length, (head, tail)) in enumerate(zip(footage, lengths, _around(joins), strict=True))
+    )
+    return _Way(encode, plan(lengths, joins, cuts), foreign, cuts)
 
 
 def _alike(footage: Sequence[Footage], wish: Wish) -> bool:
@@ -184,10 +196,9 @@ def _treatments(runs: Sequence[Run], misfits: Sequence[str], foreign: Sequence[s
     )
 
 
-def _reason(
-    runs: Sequence[Run], encode: EncodeSettings, misfits: Sequence[str], foreign: Sequence[str], instead: int
-) -> str:
+def _reason(way: _Way, misfits: Sequence[str], instead: int) -> str:
     """One sentence for a person. `instead` is how many frames would be encoded if all were conformed first."""
+    foreign = way.foreign
     said = []
     misfit = [(n, why) for n, why in enumerate(misfits) if why]
     if misfit:
@@ -196,11 +207,12 @@ def _reason(
     if strange:
         said.append(
             f"{_said(strange)} to be encoded whole (clip {strange[0] + 1} {foreign[strange[0]]}): encoding once takes "
-            f"{encoded_frames(runs)} frames, conforming first would take {instead}"
+            f"{encoded_frames(way.runs)} frames, conforming first would take {instead}"
         )
     rest = [n for n in range(len(misfits)) if not misfits[n] and not foreign[n]]
     if rest:
-        said.append(f"{_said(rest)} as this encoder makes them (preset {encode.preset}): copied outside transitions")
+        preset = way.encode.preset
+        said.append(f"{_said(rest)} as this encoder makes them (preset {preset}): copied outside transitions")
     return "; ".join(said)
 
 
@@ -208,13 +220,14 @@ def _said(numbers: Sequence[int]) -> str:
     return f"clip {numbers[0] + 1}" if len(numbers) == 1 else f"{len(numbers)} clips"
 
 
-def _conforming_first(
-    strange: Sequence[int], lengths: Sequence[int], joins: Sequence[Join], cuts: Sequence[Collection[int]]
-) -> int:
+def _conforming_first(way: _Way, lengths: Sequence[int], joins: Sequence[Join]) -> int:
     """Frames that would be encoded if what cannot be copied were conformed too, with cuts at its windows."""
-    around = _around(joins)
-    made = [{around[n][0], lengths[n] - around[n][1]} if n in strange else cut for n, cut in enumerate(cuts)]
-    return sum(lengths[n] for n in strange) + encoded_frames(plan(lengths, joins, made))
+    made = [
+        {head, length - tail} if why else cut
+        for why, cut, length, (head, tail) in zip(way.foreign, way.cuts, lengths, _around(joins), strict=True)
+    ]
+    conforming = sum(length for why, length in zip(way.foreign, lengths, strict=True) if why)
+    return conforming + encoded_frames(plan(lengths, joins, made))
 
 
 T = TypeVar("T")

@@ -19,7 +19,17 @@ import av
 from av.error import FFmpegError
 
 from callsheet.errors import MediaError, MediaUnreadable, SceneTooShort
-from callsheet.media.encode import BT709, HD_HEIGHT, SCALER, UNTAGGED, encode_timeout_s, tagged, x264_options
+from callsheet.media.encode import (
+    BT709,
+    HD_HEIGHT,
+    MATERIAL_BITS,
+    SCALER,
+    UNTAGGED,
+    Zone,
+    encode_timeout_s,
+    tagged,
+    x264_options,
+)
 from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, ffmpeg_version, local_input, run
 from callsheet.media.packets import copier, inspect
 from callsheet.media.recognise import own_sets
@@ -169,12 +179,19 @@ def conform_command(
     if subtitles is not None:
         faces = {"fontsdir": str(fonts)} if fonts is not None else {}
         stream = stream.filter("ass", filename=str(subtitles), **faces)
-    options = x264_options(recipe.encode, recipe.width, recipe.height, recipe.fps, _cuts(recipe))
+    options = x264_options(
+        recipe.encode, recipe.width, recipe.height, recipe.fps, _cuts(recipe), zones=_material(recipe))
     arguments = ffmpeg.get_args(tagged(stream).output(local_input(target), **options))
     return Command(
         tuple(arguments), what=f"conform {recipe.label or source.name}",
         timeout_s=encode_timeout_s(recipe.frames, recipe.width, recipe.height),
     )
+
+
+def _material(recipe: ConformRecipe) -> tuple[Zone, ...]:
+    """The windows: splice mixes them with the neighbour's and encodes them again."""
+    return (
+        Zone(0, recipe.head, MATERIAL_BITS), Zone(recipe.frames - recipe.tail, recipe.frames, MATERIAL_BITS))
 
 
 def _cuts(recipe: ConformRecipe) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ drawn, and nothing of sound.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -31,6 +32,9 @@ SCALER = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
 _PRESET_REFERENCES = {"slower": 8, "veryslow": 16, "placebo": 16}
 _LEVEL_5_2_MACROBLOCKS = 184_320
 _MIN_TIMESCALE = 10_000
+_QUICK = "subme=2,trellis=0,me=dia"
+_SEARCHING_PRESETS = ("medium", "slow", "slower", "veryslow", "placebo")
+"""Presets that search so much longer than `_QUICK` that it is worth a zone."""
 _PIXELS_PER_SECOND = 400_000
 """Slower than any preset on a single old core; only a time-out is made of it."""
 
@@ -53,8 +57,30 @@ def encode_timeout_s(frames: int, width: int, height: int) -> float:
     return 600.0 + frames * width * height / _PIXELS_PER_SECOND
 
 
+@dataclass(frozen=True)
+class Zone:
+    """Frames `first` to `end` (excluded) that get bits instead of search: half the time at the same quality.
+
+    Worth it where motion search finds little, in transitions, and where frames are only material for one.
+    The parameter sets stay those of the preset.
+    """
+
+    first: int
+    end: int
+    bits: float
+    """Times the bits that the rest gets."""
+
+
+WINDOW_BITS = 1.15
+"""A transition in the film: measured, as good as the preset's own search (docs/benchmarks.md)."""
+
+MATERIAL_BITS = 1.5
+"""Frames that are mixed into a transition and encoded again: their own loss should not show."""
+
+
 def x264_options(
-    encode: EncodeSettings, width: int, height: int, fps: Fraction, key_frames: Iterable[int] = (0,)
+    encode: EncodeSettings, width: int, height: int, fps: Fraction, key_frames: Iterable[int] = (0,),
+    zones: Iterable[Zone] = (),
 ) -> dict[str, str | int | None]:
     """Output options, by name without the dash; None is an option without a value.
 
@@ -69,7 +95,7 @@ def x264_options(
         "flags:v": "+cgop",
         "forced-idr": 1,
         "force_key_frames": "expr:" + "+".join(f"eq(n,{index})" for index in sorted({0, *key_frames})),
-        "x264-params": "stitchable=1",
+        "x264-params": "stitchable=1" + _zoned(encode.preset, zones),
         "fps_mode": "passthrough",
         "video_track_timescale": timescale(fps),
         "movflags": "+faststart",
@@ -86,6 +112,13 @@ def x264_options(
         options["maxrate"] = f"{encode.max_kbit}k"
         options["bufsize"] = f"{2 * encode.max_kbit}k"
     return options
+
+
+def _zoned(preset: str, zones: Iterable[Zone]) -> str:
+    if preset not in _SEARCHING_PRESETS:
+        return ""
+    words = [f"{zone.first},{zone.end - 1},b={zone.bits:g},{_QUICK}" for zone in zones if zone.first < zone.end]
+    return ":zones=" + "/".join(words) if words else ""
 
 
 def tagged(stream: Any) -> Any:

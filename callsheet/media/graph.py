@@ -6,14 +6,14 @@ filter puts the parts in a row. Pure: commands are values; reel.py runs them. Ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from callsheet.media.encode import SCALER, encode_timeout_s, tagged, ticks, timescale, x264_options
+from callsheet.media.encode import SCALER, WINDOW_BITS, Zone, encode_timeout_s, tagged, ticks, timescale, x264_options
 from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, local_input
 from callsheet.media.transitions import XFADE
 from callsheet.presets import TransitionKind
@@ -60,9 +60,18 @@ def run_command(
     whole = ffmpeg.concat(*row, v=1, a=0) if len(row) > 1 else row[0]
     frames = sum(strip.frames for strip in strips) - sum(join.frames for join in joins)
     paced = _on_the_clock(whole, fps).filter("settb", f"{fps.denominator}/{fps.numerator}")
-    made = tagged(paced).output(local_input(target), **x264_options(encode, *size, fps))
+    made = tagged(paced).output(local_input(target), **x264_options(encode, *size, fps, zones=_windows(strips, joins)))
     arguments = ffmpeg.get_args(made.global_args("-filter_complex_threads", str(THREADS)))
     return Command(tuple(arguments), what=_words(joins, frames), timeout_s=encode_timeout_s(frames, *size))
+
+
+def _windows(strips: Sequence[Strip], joins: Sequence[Join]) -> Iterator[Zone]:
+    """Where the transitions lie among the frames that come out."""
+    end = 0
+    for strip, join in zip(strips, joins, strict=False):
+        end += strip.frames
+        yield Zone(end - join.frames, end, WINDOW_BITS)
+        end -= join.frames
 
 
 def _overlaps(strips: Sequence[Strip], joins: Sequence[Join]) -> list[tuple[int, int]]:

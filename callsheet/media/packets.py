@@ -67,7 +67,7 @@ def inspect(path: Path, fps: Fraction, name: str) -> PacketTable:
 def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
     """As inspect, for any codec: what cannot be copied has an obstacle. Raises MediaError for uneven frames."""
     with _opened(path, name) as (container, stream):
-        context = stream.codec_context
+        context, clock = stream.codec_context, _clock(stream, fps)
         sets = context.extradata or b""
         h264 = context.name == "h264" and sets[:1] == b"\1" and len(sets) > 6 and "mp4" in container.format.name
         cuts: set[int] = set()
@@ -76,11 +76,11 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
         even, first_dts, in_band = True, 0, False
         for count, (shown, packet) in enumerate(_walk(container, stream, fps, name), start=1):
             decoded = count - 1
-            dts = _in_frames(packet.dts, stream, fps)
+            dts = (packet.dts or 0) * clock.numerator      # in frames times the denominator
             if decoded == 0:
-                first_dts, even = int(dts), packet.pts == 0
-                delay = max(0, -int(dts))
-            even = even and dts == first_dts + decoded
+                first_dts, even = dts, packet.pts == 0 and dts % clock.denominator == 0
+                delay = max(0, -dts // clock.denominator)
+            even = even and dts == first_dts + decoded * clock.denominator
             delay = max(delay, decoded - shown)
             units = _units(packet, sets) if h264 else frozenset()
             in_band = in_band or not units.isdisjoint((_SPS, _PPS, _SPS_EXTENSION))
@@ -125,6 +125,7 @@ class Copier:
         self._stream = stream
         self._fps = fps
         self._delay = delay
+        self._tick, self._ticks = Fraction(1, timescale(fps)), ticks(fps)
         self.frames = 0
         """Frames written so far."""
 
@@ -144,12 +145,12 @@ class Copier:
             raise _refused(name, f"ends before its frame {end}")
 
     def _write(self, packet: VideoPacket, shown: int, name: str) -> None:
-        step = ticks(self._fps)
+        step = self._ticks
         dts = self.frames - self._delay
         if dts > shown:
             raise _refused(name, f"shows its frames later than the reel's delay of {self._delay} frames allows")
         packet.stream = self._stream
-        packet.time_base = Fraction(1, timescale(self._fps))
+        packet.time_base = self._tick
         packet.pts, packet.dts, packet.duration = shown * step, dts * step, step
         try:
             self._container.mux(packet)
@@ -191,22 +192,26 @@ def _walk(
 ) -> Generator[tuple[int, VideoPacket], None, None]:
     """Packets in decoding order, each with the index of the frame it shows. A clock may be a tick off."""
     zero: int | None = None
+    clock = _clock(stream, fps)                        # whole numbers below: a film has a hundred thousand packets
+    tick, frame = clock.numerator, clock.denominator
     for packet in container.demux(stream):
         if packet.pts is None:                        # the empty one at the end
             continue
         if packet.is_discard:
             raise _refused(name, "has frames that its edit list hides")
         zero = packet.pts if zero is None else zero
-        exact = _in_frames(packet.pts - zero, stream, fps)
-        shown = round(exact)
-        if abs(exact - shown) > _in_frames(1, stream, fps) or (exact != shown and _in_frames(4, stream, fps) > 1):
-            raise _refused(name, f"has a frame at {float(exact / fps):.6f} s, which is none of {fps} a second")
+        shown, rest = divmod((packet.pts - zero) * tick + frame // 2, frame)
+        off = abs(rest - frame // 2)
+        if off > tick or (off and 4 * tick > frame):
+            seconds = float((packet.pts - zero) * clock / fps)
+            raise _refused(name, f"has a frame at {seconds:.6f} s, which is none of {fps} a second")
         yield shown, packet
 
 
-def _in_frames(time: int | None, stream: VideoStream, fps: Fraction) -> Fraction:
+def _clock(stream: VideoStream, fps: Fraction) -> Fraction:
+    """What a tick of the stream's clock is, in frames."""
     assert stream.time_base is not None
-    return Fraction(time or 0) * stream.time_base * fps
+    return stream.time_base * fps
 
 
 def _unwritten(error: Exception) -> MediaError:

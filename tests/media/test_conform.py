@@ -59,6 +59,22 @@ def test_the_command_forces_key_frames_where_the_windows_end() -> None:
     assert "expr:eq(n,0)+eq(n,12)+eq(n,45)" in command_line(plain(head=12, tail=15))
 
 
+def test_frames_that_are_mixed_into_a_transition_get_bits_instead_of_search() -> None:
+    sketched = command_line(plain(head=12, tail=15))
+    assert "stitchable=1:zones=0,11,b=1.5,subme=2,trellis=0,me=dia/45,59,b=1.5,subme=2,trellis=0,me=dia" in sketched
+    assert "zones" not in command_line(plain())
+    assert "zones" not in command_line(plain(head=12, encode=EncodeSettings(crf=28, preset="ultrafast")))
+
+
+@pytest.mark.parametrize("preset", ["medium", "slow", "veryslow"])
+def test_a_zone_leaves_the_parameter_sets_alone(tmp_path: Path, preset: str) -> None:
+    raw = make_clip(tmp_path / "raw.mp4", 24)
+    settings = EncodeSettings(crf=23, preset=preset)
+    plainly = conform_clip(tmp_path / "a", raw, 24, encode=settings)
+    sketched = conform_clip(tmp_path / "b", raw, 24, head=6, tail=9, encode=settings)
+    assert plainly.facts["avcc"] == sketched.facts["avcc"]
+
+
 def test_the_command_caps_the_bit_rate_only_when_asked() -> None:
     capped = command_line(plain(encode=EncodeSettings(crf=20, preset="medium", max_kbit=6000)))
     assert "-bufsize 12000k" in capped

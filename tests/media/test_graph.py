@@ -32,6 +32,13 @@ def test_a_clip_is_split_into_windows_and_body_and_only_windows_are_mixed() -> N
         assert window in drawn, window
 
 
+def test_transitions_get_bits_instead_of_search_where_they_lie() -> None:
+    strips = (Strip(Path("/a.mp4"), 0, 30), Strip(Path("/b.mp4"), 0, 40), Strip(Path("/c.mp4"), 5, 30))
+    joins = (Join(kind=TransitionKind.FADE, frames=10), Join(kind=TransitionKind.CUT, frames=0))
+    words = " ".join(graph(strips, joins))
+    assert "zones=20,29,b=1.15,subme=2,trellis=0,me=dia " in words, words
+
+
 def test_hard_cuts_are_put_in_a_row_without_a_mixture() -> None:
     drawn = filters(graph((Strip(Path("/a"), 0, 5), Strip(Path("/b"), 3, 9)), (CUT,)))
     assert "xfade" not in drawn and "split" not in drawn
