@@ -12,9 +12,11 @@ from callsheet.models import Scene
 from callsheet.script import MAX_DIALOGUE
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+YES_NO = ("stems", "karaoke", "margin")
 _BY_TEXT: dict[str, dict[str, Any]] = {
     "with": {"type": ["string", "array"], "items": {"type": "string"}},
     "effects": {"type": ["string", "array"], "items": {"type": "string"}},
+    **{name: {"type": ["boolean", "string"]} for name in YES_NO},
     "format": {"type": "string", "pattern": "^ *[0-9]+ *[xX×] *[0-9]+ *@ *[0-9]+([.][0-9]+|/[0-9]+)? *(fps)? *$"},
     "quality": {"type": "string"},
     "status": {"type": "string"},
@@ -36,6 +38,8 @@ def type_words(column: Column) -> str:
     if "enum" in schema:
         return ", ".join(schema["enum"])
     kind = schema["type"]
+    if column.name in YES_NO:
+        return "yes, no"
     if kind in ("number", "integer"):
         number = "whole number" if kind == "integer" else "number"
         even = ", even" if schema.get("multipleOf") == 2 else ""

@@ -28,8 +28,8 @@ from callsheet.yaml_edit import set_in_rows
 URL_COLUMN = "poster_frame_url"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 RESULT_COLUMNS = (
-    "id", "title", "status", "job_id", "poster_frame_url", "video", "thumbnail", "captions", "duration", "format",
-    "seconds", "stages", "cached", "made_at", "warnings", "error_code", "error",
+    "id", "title", "status", "job_id", "poster_frame_url", "video", "thumbnail", "captions", "stems", "duration",
+    "format", "seconds", "stages", "cached", "made_at", "warnings", "error_code", "error",
 )
 
 
@@ -253,8 +253,8 @@ def _as_csv(rows: Iterable[Sequence[str]]) -> str:
 def _result(made: Production) -> tuple[object, ...]:
     return (
         made.actor_id, made.title, made.status.value, made.job_id, made.posters.get(made.actor_id, ""), made.video,
-        made.thumbnail, ";".join(made.captions), f"{made.duration:.3f}", made.format, f"{made.seconds:.3f}",
-        len(made.stages), sum(stage.cached for stage in made.stages),
+        made.thumbnail, ";".join(made.captions), ";".join(made.stems.values()), f"{made.duration:.3f}",
+        made.format, f"{made.seconds:.3f}", len(made.stages), sum(stage.cached for stage in made.stages),
         made.made_at.isoformat() if made.made_at else "", "; ".join(made.warnings), made.error_code, made.error,
     )
 

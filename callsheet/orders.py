@@ -19,6 +19,7 @@ from callsheet.errors import DialogueInvalid, FileMissing, FileUnreadable, Manif
 from callsheet.manifest_columns import POSTER_WORDS, Mistake, read_cells
 from callsheet.models import (
     Actor,
+    CaptionMode,
     Captions,
     CaptionStyle,
     CharacterSheet,
@@ -172,6 +173,8 @@ class Reader:
         if words.get("transition") is TransitionKind.CUT and "transition_seconds" in words:
             self.tell("transition_seconds", "goes with no cut", "empty it, or choose another transition",
                       words["transition_seconds"])
+        if words.get("karaoke") and "captions" not in self._spoilt and words.get("captions") != CaptionMode.BURNED:
+            self.tell("karaoke", "needs burned captions", "set captions to burned, or empty it", "yes")
         if self.mistakes or self.problems or not scenes:
             return None
         once = self.disk.once

@@ -135,6 +135,12 @@ def test_an_answer_that_is_neither_yes_nor_no_is_refused(tmp_path: Path) -> None
     assert "column stems | perhaps | is neither yes nor no | write yes or no" in line
 
 
+@pytest.mark.parametrize("words", [{"karaoke": "yes"}, {"karaoke": "yes", "captions": "beside"}])
+def test_karaoke_without_burned_captions_is_a_mistake(tmp_path: Path, words: dict[str, str]) -> None:
+    (line,) = told(write(tmp_path, [film("ava", **words)]))
+    assert "column karaoke | yes | needs burned captions | set captions to burned, or empty it" in line
+
+
 def test_the_source_systems_names_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").touch()
     row = {"actor_id": "ava", "character_lora_name": "x.safetensors", "custom_actor_description": "a woman",

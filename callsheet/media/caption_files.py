@@ -18,6 +18,11 @@ from callsheet.textdata import read_text
 
 FORMATS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
 MAX_CUES = 50_000
+_TEXT = str.maketrans({"\\": "\ue000", "{": "\ue001", "}": "\ue002"})
+_BACK = str.maketrans({"\ue000": "\\", "\ue001": "{", "\ue002": "}"})
+"""Characters that pysubs2 takes for ASS markup in every format, kept apart where they are text."""
+_SRT_PLAIN = re.compile(r"\\(?![^{}\n]*\})")
+"""A backslash outside braces: in SRT `{\an8}` is a tag that players know, `C:\new` is text."""
 _VTT_TAG = re.compile(r"<[^<>\n]*>")
 _LONGEST = 500
 
@@ -35,6 +40,10 @@ def read_captions(path: Path) -> tuple[Cue, ...]:
         raise InputError(detail=f"{path} is no caption file", remedy=f"use one of {', '.join(FORMATS)}")
     text = read_text(path, "captions")
     try:
+        if kind == "vtt":
+            text = text.translate(_TEXT)
+        elif kind == "srt":
+            text = _SRT_PLAIN.sub(lambda found: found[0].translate(_TEXT), text)
         events = pysubs2.SSAFile.from_string(text, format_=kind).events
     except (pysubs2.Pysubs2Error, ValueError, KeyError, IndexError, OverflowError) as error:
         detail = f"{path} cannot be read as {path.suffix[1:].upper()} ({str(error)[:100]})"
@@ -51,7 +60,8 @@ def read_captions(path: Path) -> tuple[Cue, ...]:
 
 def _cue(path: Path, plain: str, start_ms: int, end_ms: int, kind: str) -> Cue | None:
     """None for a cue that shows nothing."""
-    text = "\n".join(visible_lines(html.unescape(_VTT_TAG.sub("", plain)) if kind == "vtt" else plain))
+    plain = html.unescape(_VTT_TAG.sub("", plain)) if kind == "vtt" else plain
+    text = "\n".join(visible_lines(plain.translate(_BACK) if kind != "ass" else plain))
     if not text or start_ms == end_ms:
         return None
     at = f"{path}: the caption at {start_ms / 1000:.3f} s"

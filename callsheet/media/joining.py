@@ -7,7 +7,6 @@ pass; what does not fit (size, rate, pixels, a still) is conformed first. choosi
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from callsheet.media.footage import Footage, look_at
 from callsheet.media.joined_sound import Heard, places, write_film
 from callsheet.media.packets import PacketTable, inspect
 from callsheet.media.probe import probe
+from callsheet.media.publish import publish
 from callsheet.media.reel import Clip, make_reel
 from callsheet.media.runs import Copied, copied_frames, encoded_frames
 from callsheet.media.sound import RATE
@@ -68,7 +68,7 @@ def join(
         reel, table = make_reel(clips, choice.runs, fps, choice.encode, room, (0.5, 0.9))
         film, heard = _with_sound(reel, footage, lengths, joins, fps, room)
         _verify(film, table, fps, heard)
-        _publish(film, output, overwrite)
+        publish(film, output, overwrite)
     return Film(output, _facts(footage, lengths, joins, choice, table, fps, heard))
 
 
@@ -140,18 +140,6 @@ def _verify(film: Path, reel: PacketTable, fps: Fraction, heard: float) -> None:
         raise MediaError(what="join pictures and sound", detail=detail)
     if abs(sound - heard) > _AAC_FRAME / RATE:
         raise MediaError(what="join pictures and sound", detail=f"the sound lasts {sound:.3f}, not {heard:.3f} s")
-
-
-def _publish(film: Path, output: Path, overwrite: bool) -> None:
-    if overwrite:
-        film.replace(output)
-        return
-    try:
-        os.link(film, output)                         # refuses where a rename would overwrite
-    except FileExistsError:
-        raise InputError(detail=f"{output} exists by now", remedy="give another name, or --overwrite") from None
-    except OSError:                                   # a file system without links
-        film.rename(output)
 
 
 def _facts(

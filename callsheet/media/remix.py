@@ -8,7 +8,6 @@ whole. Covers the wish, its checks and what comes out; the door is doors/mix.py.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from callsheet.keys import STEMS
 from callsheet.media.caption_files import read_captions
 from callsheet.media.ffmpeg import Command, local_input, run
 from callsheet.media.mix import mix
+from callsheet.media.publish import publish
 from callsheet.media.rewrap import Rewrapped, Source, open_video, rewrap
 from callsheet.models import CaptionMode, Cue, Ducking
 from callsheet.presets import DEFAULT_PLATFORM, LOUDNESS, LoudnessTarget
@@ -104,7 +104,7 @@ def remix(
             wish.stems.mkdir(parents=True, exist_ok=True)
         for kind, target in targets.items():
             if kind in files:
-                _publish(files[kind], target, overwrite)
+                publish(files[kind], target, overwrite)
         written = {kind: str(target) for kind, target in targets.items() if kind in files}
     return Remixed(output, _facts(wish, source, reel, made.facts, written, (*reel.warnings, *made.warnings)))
 
@@ -182,23 +182,6 @@ def _in_container(film: Path, output: Path) -> Path:
     run(Command(("-i", local_input(film), "-map", "0", "-c", "copy", "-movflags", "+faststart",
                  "-f", "mov", local_input(out)), what="write a .mov"))
     return out
-
-
-def _publish(file: Path, target: Path, overwrite: bool) -> None:
-    """Let `target` appear, whole, at once; nothing is replaced unless that was asked."""
-    if file.stat().st_dev != target.parent.stat().st_dev:
-        with tempfile.TemporaryDirectory(prefix=f".{target.stem[:60]}-", dir=target.parent) as near:
-            _publish(Path(shutil.copyfile(file, Path(near) / target.name)), target, overwrite)
-        return
-    if overwrite:
-        file.replace(target)
-        return
-    try:
-        os.link(file, target)                          # refuses where a rename would overwrite
-    except FileExistsError:
-        raise InputError(detail=f"{target} exists by now", remedy="give another name, or --overwrite") from None
-    except OSError:                                    # a file system without links
-        file.rename(target)
 
 
 def _facts(

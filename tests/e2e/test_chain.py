@@ -62,7 +62,8 @@ def test_a_productions_own_account_lies_beside_its_video(again: Again) -> None:
 
 def test_a_changed_music_volume_remakes_that_actors_mix_its_check_and_upload_and_nothing_else(world: World) -> None:
     world.set(AVA, "music_volume", "0.3")
-    assert made_anew(world.run()) == {AVA: {"mix": 1, "check": 1, "upload": 1}}, "Ava plays in Leo's film, which stays too"
+    follows = {"mix": 1, "check": 1, "upload": 1}
+    assert made_anew(world.run()) == {AVA: follows}, "Ava plays in Leo's film, which stays too"
 
 
 def test_a_changed_transition_kind_remakes_splice_and_what_follows(world: World) -> None:

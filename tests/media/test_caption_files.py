@@ -75,3 +75,10 @@ def test_text_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "a.srt").write_bytes(SRT.replace("red", "r\u00f6t").encode("latin-1"))
     with pytest.raises(ManifestInvalid, match="is not UTF-8"):
         read_captions(tmp_path / "a.srt")
+
+
+def test_what_is_markup_in_ass_alone_is_text_in_the_other_formats(tmp_path):
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nC:\\new \\h and \\N\n"
+    vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\nC:\\new {\\b1} {x}\n"
+    assert cues(tmp_path, "a.srt", srt) == [(1.0, 2.0, "C:\\new \\h and \\N")]
+    assert cues(tmp_path, "a.vtt", vtt) == [(1.0, 2.0, "C:\\new {\\b1} {x}")]
