@@ -67,7 +67,8 @@ def page(
 
 def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
     if p.status is not Status.MADE:
-        return f"""<article><div>{_head(p, base)}<p>{escape(p.error or p.status)}</p></div></article>"""
+        kept = f'<p class="links"><a href="{_link(p.kept, base)}">the film that was made</a></p>' if p.kept else ""
+        return f"""<article><div>{_head(p, base)}<p>{escape(p.error or p.status)}</p>{kept}</div></article>"""
     cached = sum(row.cached for row in p.stages)
     captions = "".join(
         f'<a href="{_link(url, base)}">{escape(url.rpartition(".")[2])}</a>' for url in p.captions

@@ -324,10 +324,11 @@ class MediaError(CallsheetError):
 
 
 class QualityRefused(CallsheetError):
-    """The film is made and kept, but not delivered. `findings` names each fault with its place and remedy."""
+    """The film is made and kept, but not delivered. `findings` names each fault with its place and remedy, `film`
+    where it lies in the store."""
 
     code = "check.refused"
-    summary = "{title} is not delivered, {count} found: {findings}"
+    summary = "{title} is not delivered, {count} found: {findings}; it can be looked at in {film}"
     remedy = "mend that, or set the policy of checks to retry (such scenes are shot anew) or to warn (it is delivered)"
 
 

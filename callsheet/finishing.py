@@ -65,12 +65,26 @@ def check(
         height=order.delivered.height,
         scenes=tuple(scene.start for scene in time.scenes),
         windows=tuple(_windows(time)),
+        still=tuple(
+            (when.start, when.start + when.frames)
+            for scene, when in zip(order.scenes, time.scenes, strict=True)
+            if scene.still
+        ),
         voices=voices,
-        heard=bool(voices or film.music or film.ambience or film.effects),
+        heard=bool(voices) or _is_heard(film),
         loudness_lufs=film.loudness_lufs,
         true_peak_dbtp=film.true_peak_dbtp,
         cues=film.cues if burned else (),
         style=drawn(order.captions.style) if burned else None,
+    )
+
+
+def _is_heard(film: MixRecipe) -> bool:
+    """Whether anything beside voices has a volume."""
+    return bool(
+        (film.music and film.ducking.base_volume > 0)
+        or (film.ambience and film.ambience_volume > 0)
+        or any(effect.volume > 0 for effect in film.effects)
     )
 
 

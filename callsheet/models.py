@@ -121,6 +121,8 @@ class Scene(Frozen):
     """Into the next scene; the last scene's is not used."""
     retake: int = Field(0, ge=0, le=100)
     """How often the scene was shot anew: each retake has another seed, and nothing else changes."""
+    still: bool = False
+    """Whether the picture is meant to stand still, as a title or a photograph does: it is not told as frozen."""
 
 
 class TakeSpec(Frozen):

@@ -55,4 +55,6 @@ class Production(Frozen):
     warnings: tuple[str, ...] = ()
     error: str = ""
     error_code: str = ""
+    kept: str = ""
+    """Where a film that was made and not delivered lies in the store."""
     made_at: datetime | None = None

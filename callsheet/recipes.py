@@ -280,6 +280,7 @@ class CheckRecipe(Recipe):
     """Whether a film is what was asked. Artifact: main, the report as JSON. Facts: findings."""
 
     stage: ClassVar[Stage] = Stage.CHECK
+    version: ClassVar[int] = 2
     film: Ref
     frames: int
     fps: Rate
@@ -289,6 +290,8 @@ class CheckRecipe(Recipe):
     """The frame of the film at which each scene begins; a finding belongs to the scene it lies in."""
     windows: tuple[tuple[int, int], ...] = ()
     """Frames of planned transitions, first and end (excluded): what is black or still there is meant."""
+    still: tuple[tuple[int, int], ...] = ()
+    """Frames of scenes in which the picture is meant to stand still, first and end (excluded)."""
     voices: tuple[PlacedVoice, ...] = ()
     """What is said, in seconds of the film: it has to be heard there, in time."""
     heard: bool

@@ -18,7 +18,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from callsheet.errors import CallsheetError, Cancelled, as_ours
+from callsheet.errors import CallsheetError, Cancelled, QualityRefused, as_ours
 from callsheet.film import Film
 from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu, Order
@@ -145,6 +145,8 @@ def _ended(order: Order, started: datetime, error: Exception) -> Production:
         format=order.delivered.label,
         error=str(ours),
         error_code=ours.code,
+        job_id=str(ours.facts.get("job_id", "")) if isinstance(ours, QualityRefused) else "",
+        kept=str(ours.facts.get("film", "")) if isinstance(ours, QualityRefused) else "",
     )
 
 

@@ -17,7 +17,7 @@ from flows.shoot import filmed, prepared
 from tasks.account import account
 from tasks.check import check
 from tasks.conform import conform
-from tasks.gate import attempts, passed
+from tasks.gate import Attempts
 from tasks.mix import mix
 from tasks.results import delivered
 from tasks.run import running
@@ -45,16 +45,17 @@ def produce(
         write_back: A manifest whose poster_frame_url is to be updated; empty for none.
     """
     with running(order.title, refresh or (), started, gpu):
-        for film in attempts(order, prepared):      # train_complete, intake, speech; more than one where scenes fail
+        attempts = Attempts(order, prepared)        # train_complete, intake, speech
+        for film in attempts:                       # more than one where scenes fail
             with progress(film):
                 filmed(film)                # poster, takes, segments, lip-sync: the GPU half
                 conform.each(film.conform)  # each frame is encoded once, here
                 splice.one(film.splice)     # copies; encodes transition windows only
                 mix.one(film.mix)
                 check.one(film.check)       # looked at and listened to: tell, shoot scenes anew, or stop
-                if passed(order, film):
+                if attempts.passed(film):
                     upload.one(film.upload)
-        production = delivered(account(film), write_back)
+        production = delivered(account(film, attempts.made), write_back)
         for recipe in film.posters:
             poster_picture(recipe.label, recipe.ref())
         production_pages(production)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 
 from callsheet.errors import RequestInvalid
@@ -24,6 +24,9 @@ def trigger_failed(happened: dict[str, Any], resource: str = "") -> None:
         resource: The automation that failed.
     """
     reason = str(happened.get("reason") or "the server gave no reason")
+    if dict(happened.get("action") or {}).get("type") == "change-flow-run-state":
+        get_run_logger().info("no run is missing: %s", reason)       # a run that was to be marked Crashed had ended
+        return
     shown = json.dumps(happened, indent=1, ensure_ascii=False)[:4000]
     create_markdown_artifact(
         f"# A trigger failed\n\n{reason}\n\nAutomation: `{resource[:300]}`\n\n```json\n{shown}\n```\n\n"

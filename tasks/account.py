@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from callsheet import keys
 from callsheet.film import Film
+from callsheet.media.retakes import Attempt, told
 from callsheet.production import Production, StageRow, Status
-from callsheet.recipe import Recipe
+from callsheet.recipe import Recipe, Stage
 from callsheet.store.records import Record
 from tasks.run import Run, current
 
 
-def account(film: Film) -> Production:
-    """The production of a film whose recipes are all made."""
+def account(film: Film, attempts: Sequence[Attempt] = ()) -> Production:
+    """The production of a film whose recipes are all made. `attempts` are all that were made on the way to it."""
     run = current()
     found = [(recipe, _record(run, recipe)) for recipe in film.recipes()]
     urls = run.urls(found[-1][1])
@@ -35,10 +37,23 @@ def account(film: Film) -> Production:
         takes={order.cast[0].id: tuple(urls[keys.take(order.cast[0].id, n)] for n in range(len(order.takes)))},
         captions=tuple(urls[keys.captions(film.job_id, kind)] for kind in ("srt", "vtt") if film.mix.cues),
         stems={name: urls[keys.stem(film.job_id, name)] for name in keys.STEMS if film.mix.stems},
-        stages=tuple(_row(run, recipe, record) for recipe, record in found),
-        warnings=tuple(dict.fromkeys(warning for _, record in found for warning in record.warnings)),
+        stages=(*(_row(run, recipe, record) for recipe, record in found), *_rejected(run, film, attempts)),
+        warnings=tuple(dict.fromkeys(
+            (*told(attempts, film), *(warning for _, record in found for warning in record.warnings)))),
         made_at=found[-1][1].made_at,
     )
+
+
+def _rejected(run: Run, film: Film, attempts: Sequence[Attempt]) -> Iterator[StageRow]:
+    """What was made for other attempts alone: it is not in the film, and cost as much."""
+    known = {recipe.fingerprint for recipe in film.recipes()}
+    for recipe in (recipe for attempt in attempts for recipe in attempt.film.recipes()):
+        record = run.records.find(recipe.stage, recipe.fingerprint)
+        if recipe.fingerprint in known or recipe.stage is Stage.UPLOAD or record is None:
+            continue
+        known.add(recipe.fingerprint)
+        row = _row(run, recipe, record)
+        yield row.model_copy(update={"label": f"{row.label} (rejected)"})
 
 
 def _record(run: Run, recipe: Recipe) -> Record:

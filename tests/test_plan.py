@@ -115,6 +115,7 @@ CHANGES: list[tuple[str, str, object, dict[str, int]]] = [
     ("stems", "sound.stems", True, FILM),
     ("what findings lead to", "check.policy", CheckPolicy.STOP, {"upload": 1}),
     ("a retake", "scenes.2.retake", 1, {"segments": 1, "conform": 1, **END}),
+    ("a scene that is meant to stand still", "scenes.2.still", True, {"check": 1, "upload": 1}),
     ("the margin", "generate.margin", False, {**ALL_PICTURES, "poster": 0}),
     ("the highlight's colour without karaoke", "captions.style.highlight_color", "red", {"upload": 1}),
     ("karaoke", "captions.style.karaoke", True, {"conform": 2, **END}),
@@ -232,6 +233,31 @@ def test_what_is_in_a_film_twice_is_one_recipe() -> None:
 def test_a_name_that_is_only_a_label_changes_no_fingerprint() -> None:
     recipe = film().splice
     assert recipe.model_copy(update={"label": "another"}).fingerprint == recipe.fingerprint
+
+
+# ---- what the finished film has to be
+
+def test_scenes_that_are_meant_to_stand_still_are_told_to_the_check_as_frames() -> None:
+    assert film().check.still == ()
+    made = film(changed(changed(ORDER, "scenes.0.still", True), "scenes.2.still", True))
+    first, _, last = made.timeline.scenes
+    assert made.check.still == ((0, first.frames), (last.start, made.timeline.frames))
+
+
+@pytest.mark.parametrize(("sound", "heard"), [
+    (Sound(), False),
+    (Sound(music=file("m")), True),
+    (Sound(music=file("m"), ducking=Ducking(base_volume=0)), False),
+    (Sound(ambience=file("a")), True),
+    (Sound(ambience=file("a"), ambience_volume=0), False),
+    (Sound(effects=(Effect(file=file("e"), start=1, volume=0),)), False),
+    (Sound(effects=(Effect(file=file("e"), start=1, volume=0), Effect(file=file("f"), start=1))), True),
+], ids=["nothing", "music", "music at 0", "ambience", "ambience at 0", "an effect at 0", "one effect of two"])
+def test_a_film_has_to_be_heard_where_something_in_it_has_a_volume(sound: Sound, heard: bool) -> None:
+    speechless = tuple(scene.model_copy(update={"lines": ()}) for scene in ORDER.scenes)
+    assert film(ORDER.model_copy(update={"sound": sound, "scenes": speechless})).check.heard is heard
+    spoken = film(ORDER.model_copy(update={"sound": sound}))
+    assert spoken.check.heard, "somebody speaks"
 
 
 # ---- the shape of a plan

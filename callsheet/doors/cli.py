@@ -10,11 +10,13 @@
     callsheet emit ACTOR        say that a LoRA is trained
     callsheet doctor            what is there, what is missing, and what to do
 
-Exit codes: 0 all made (or waiting), 3 some failed, 2 bad input, 1 anything else, 130 cancelled.
+Exit codes: 0 all made (or waiting), 3 some failed, 2 bad input, 1 anything else, 130 cancelled
+(143 and 129 where SIGTERM or SIGHUP stopped splice or mix).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -26,6 +28,7 @@ from rich.console import Console
 
 from callsheet import __version__
 from callsheet.doors import mix, splice, terminal
+from callsheet.doors.interrupt import Stopped, all_or_nothing
 from callsheet.errors import CallsheetError, Cancelled, InputError
 from callsheet.models import Family, Gpu
 from callsheet.production import Production, Status
@@ -62,6 +65,8 @@ def main() -> None:
         _leave(EXIT_CANCELLED)
     except Cancelled:
         _leave(EXIT_CANCELLED)
+    except Stopped as stopped:
+        _leave(stopped.exit_code, "nothing was written")
     except CallsheetError as error:
         _refuse(error)
     except OSError as error:
@@ -74,9 +79,10 @@ def main() -> None:
         _refuse(InputError(detail=usage().replace("Value error, ", ""), remedy="see callsheet --help"))
 
 
-def _leave(code: int) -> NoReturn:
-    if code == EXIT_CANCELLED:
-        terminal.console().print("\ncancelled; finished work is kept, run again to go on")
+def _leave(code: int, left: str = "") -> NoReturn:
+    if left or code == EXIT_CANCELLED:
+        with contextlib.suppress(OSError):             # after SIGHUP the terminal is gone
+            terminal.console().print(f"\ncancelled; {left or 'finished work is kept, run again to go on'}")
     sys.exit(code)
 
 
@@ -251,8 +257,8 @@ def job(
         raise typer.Exit(ended.exit_code)
 
 
-app.command()(splice.splice)
-app.command()(mix.mix)
+app.command()(all_or_nothing(splice.splice))
+app.command()(all_or_nothing(mix.mix))
 
 
 @app.command()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _AT = re.compile(rf"(?P<path>.+)@(?P<seconds>{_NUMBER})(?::(?P<volume>{_NUMBER}))?", re.DOTALL)
+_BEFORE = re.compile(rf".+@-(?:{_NUMBER})(?::.*)?", re.DOTALL)
+_NAN = re.compile(r".+@(?:nan|[-+]?inf(?:inity)?)(?::.*)?", re.DOTALL | re.IGNORECASE)
 _LOUDEST = 4.0
 
 
@@ -82,7 +84,7 @@ def voice_at(text: str) -> Spot:
     """`FILE` or `FILE@SECONDS`. A file that is really called that is meant, even with an @ in its name."""
     from callsheet.media.remix import Spot
 
-    found = None if Path(text).is_file() else _AT.fullmatch(text)
+    found = None if Path(text).is_file() else _moment("--voice", text)
     if found is None:
         return Spot(Path(text))
     if found["volume"] is not None:
@@ -94,13 +96,26 @@ def effect_at(text: str) -> Spot:
     """`FILE@SECONDS` or `FILE@SECONDS:VOLUME`; what is before the last @ is the path."""
     from callsheet.media.remix import Spot
 
-    found = _AT.fullmatch(text)
+    found = _moment("--sfx", text)
+    meant = Path(found["path"]).is_file() if found else False
+    if Path(text).is_file() and not meant:
+        raise InputError(detail=f"--sfx {text} says not when", remedy=f"{text} is a file: write {text}@SECONDS")
     if found is None:
         raise InputError(detail=f"--sfx {text} says not when", remedy="write FILE@SECONDS, such as door.wav@4:0.5")
     volume = float(found["volume"] or 1)
     if volume > _LOUDEST:
         raise InputError(detail=f"--sfx {text} is too loud", remedy=f"give a volume from 0 to {_LOUDEST:g}")
     return Spot(Path(found["path"]), float(found["seconds"]), volume)
+
+
+def _moment(option: str, text: str) -> re.Match[str] | None:
+    """Path, seconds and volume; None where there is no moment in it. Raises InputError for one that cannot be."""
+    if not Path(text).is_file():
+        if _BEFORE.fullmatch(text):
+            raise InputError(detail=f"{option} {text} is before the film", remedy="seconds start at 0")
+        if _NAN.fullmatch(text):
+            raise InputError(detail=f"{option} {text}: that is no number", remedy="write FILE@SECONDS")
+    return _AT.fullmatch(text)
 
 
 def _tell(out: Console, facts: dict[str, Any], wanted: str) -> None:

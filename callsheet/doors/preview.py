@@ -15,7 +15,9 @@ from callsheet.alignment import words_in
 from callsheet.errors import CallsheetError
 from callsheet.film import Film
 from callsheet.lora.inspect import inspect, require_family
-from callsheet.models import Order
+from callsheet.media.findings import Finding
+from callsheet.media.retakes import Attempt, best, recorded, retake
+from callsheet.models import CheckPolicy, Order
 from callsheet.plan import alignment, film, lines
 from callsheet.recipe import Stage
 
@@ -51,7 +53,7 @@ class FilmPlan:
     asked: float = 0.0
     """Seconds that the scenes ask for; the dialogue may make them longer."""
     troubles: tuple[str, ...] = ()
-    """What will make it fail: LoRAs that will be refused, or why it cannot be planned."""
+    """What will make it fail: LoRAs that will be refused, what stops its delivery, or why it cannot be planned."""
 
     @property
     def frames(self) -> int:
@@ -72,15 +74,7 @@ def unplannable(order: Order, error: CallsheetError) -> FilmPlan:
 
 def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
     """Plan an admitted order against what the store has. Raises SceneTooShort, EngineUnable."""
-    choices = run.choices(order)
-    spoken, words = {}, {}
-    for line in (line for scene in lines(order, choices) for line in scene):
-        record, timed = run.records.current(line), run.records.current(alignment(line))
-        if record is not None:
-            spoken[line.fingerprint] = float(record.facts["seconds"])
-        if timed is not None:
-            words[line.fingerprint] = words_in(timed.facts)
-    whole = film(order, choices, spoken, words)
+    whole, stages, findings = _followed(order, run)
     return whole, FilmPlan(
         actor_id=order.cast[0].id,
         title=order.title,
@@ -92,10 +86,46 @@ def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
             for scene in whole.timeline.scenes
             for part in scene.segments
         ),
-        stages=_stages(whole, run.records),
+        stages=stages,
         asked=sum(scene.seconds for scene in order.scenes),
-        troubles=tuple(_troubles(order)),
+        troubles=(*_troubles(order), *_stopped(order, findings)),
     )
+
+
+def _followed(order: Order, run: Run) -> tuple[Film, tuple[StagePlan, ...], tuple[Finding, ...]]:
+    """The attempt that a run would make next, or else the one that it delivers; its stages, and what was found.
+
+    An attempt leads to the next one only when it is all there: else a run makes it, and may find something else.
+    """
+    made: list[Attempt] = []
+    whole = _once(order, run)
+    while True:
+        stages = _stages(whole, run.records)
+        if any(stage.to_make for stage in stages if stage.stage is not Stage.UPLOAD):
+            return whole, stages, ()
+        made.append(Attempt(whole, recorded(run.records.facts(whole.check.ref()))))
+        again = retake(order, whole, made[-1].findings)
+        if again is None:
+            chosen = best(made)
+            return chosen.film, _stages(chosen.film, run.records), chosen.findings
+        whole = _once(again, run)
+
+
+def _once(order: Order, run: Run) -> Film:
+    choices = run.choices(order)
+    spoken, words = {}, {}
+    for line in (line for scene in lines(order, choices) for line in scene):
+        record, timed = run.records.current(line), run.records.current(alignment(line))
+        if record is not None:
+            spoken[line.fingerprint] = float(record.facts["seconds"])
+        if timed is not None:
+            words[line.fingerprint] = words_in(timed.facts)
+    return film(order, choices, spoken, words)
+
+
+def _stopped(order: Order, findings: Sequence[Finding]) -> Iterator[str]:
+    if order.check.policy is CheckPolicy.STOP:
+        yield from (f"its check found {finding}" for finding in findings)
 
 
 def _troubles(order: Order) -> Iterator[str]:

@@ -22,6 +22,9 @@ from callsheet.errors import InputError
 from callsheet.presets import Door, TransitionKind, quality_from
 from callsheet.units import Rate
 
+_NAMED = 3
+"""Clips of a row that are named; the others are counted."""
+
 KINDS = ", ".join(kind.value for kind in TransitionKind)
 
 Clips = Annotated[list[Path], typer.Argument(metavar="CLIP...", help="Clips and pictures, in order of play.")]
@@ -64,7 +67,7 @@ def splice(
     out = terminal.console(quiet or as_json)
     with _Bar(out) as bar:
         film = join(clips, wish, output, overwrite, bar.show)
-    facts = {"output": str(film.path), **film.facts, "seconds": round(time.monotonic() - started, 2)}
+    facts = {"output": str(film.path), **film.facts, "elapsed_s": round(time.monotonic() - started, 2)}
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     elif quiet:
@@ -80,12 +83,45 @@ def _tell(out: Console, facts: dict[str, Any]) -> None:
     out.print(f"[bold]{escape(facts['output'])}[/]  {facts['duration']:.3f} s  "
               f"{facts['width']}x{facts['height']}@{rate}  {sound}")
     out.print(f"[green]{facts['method'].replace('_', ' ')}[/]: {escape(facts['reason'])}")
-    out.print(f"{facts['frames']} frames: {facts['frames_copied']} copied as they were; {facts['frames_encoded']} "
-              f"encoded ({facts['frames_conformed']} to conform clips); {facts['windows']} transitions")
-    for clip in facts["clips"]:
+    out.print(_totals(facts))
+    for named, (treatment, reason) in _rows(facts["clips"]):
+        out.print(f"  [dim]{escape(named)}: {treatment}, it {escape(reason)}[/]")
+    for warning in facts["warnings"]:
+        out.print(f"  [yellow]![/] {escape(warning)}")
+    out.print(f"[dim]{facts['elapsed_s']:.1f} s[/]")
+
+
+def _totals(facts: dict[str, Any]) -> str:
+    """Frames of the film, those copied, and those encoded with what for: a frame may be encoded more than once."""
+    encoded, conforming = facts["frames_encoded"], facts["frames_conformed"]
+    said = [f"{_count(facts['frames'], 'frame')} in the film"]
+    if facts["frames_copied"]:
+        said.append(f"{facts['frames_copied']} copied as they were")
+    parts = f": {conforming} conforming, {encoded - conforming} joining" if 0 < conforming < encoded else ""
+    if encoded:
+        said.append(f"{encoded} encoded{parts}")
+    if facts["windows"]:
+        said.append(_count(facts["windows"], "transition"))
+    return "; ".join(said)
+
+
+def _rows(clips: Sequence[dict[str, Any]]) -> list[tuple[str, tuple[str, str]]]:
+    """What was done with clips that were not just copied, a row for all with which the same was done."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for clip in clips:
         if clip["reason"]:
-            out.print(f"  [dim]{escape(clip['path'])}: {clip['treatment']}, it {escape(clip['reason'])}[/]")
-    out.print(f"[dim]{facts['seconds']:.1f} s[/]")
+            groups.setdefault((clip["treatment"], clip["reason"]), []).append(clip["path"])
+    rows = []
+    for done, paths in groups.items():
+        names = list(dict.fromkeys(paths))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        times = f" ({len(paths)} clips)" if len(paths) > 1 else ""
+        rows.append((", ".join(names[:_NAMED]) + more + times, done))
+    return rows
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _kind(word: str) -> TransitionKind:

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from callsheet.errors import MediaError, MediaUnreadable
 from callsheet.faces.mouth import Planes
-from callsheet.media.ffmpeg import HOSTILE_INPUT, MAX_PIXELS, Command, local_input, reader
+from callsheet.media.ffmpeg import HOSTILE_VIDEO, MAX_PIXELS, Command, local_input, reader
 
 _STILL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 _LONGEST_SIDE = 1920
@@ -104,7 +104,7 @@ def frames_of(path: Path) -> Iterator[tuple[Picture, Iterator[bytes]]]:
     """A clip's size and rate, and its raw frames, upright and with even sides. Raises MediaUnreadable."""
     command = Command(
         arguments=(
-            *HOSTILE_INPUT,
+            *HOSTILE_VIDEO,
             "-i",
             local_input(path),
             "-an",

@@ -23,6 +23,7 @@ from callsheet.errors import EngineError, EngineUnable
 from callsheet.faces.extra import ESRGAN, missing, model_file, require
 from callsheet.faces.footage import Picture, encode_command, frames_of, image_of, planes_of, raw_of
 from callsheet.media.ffmpeg import writer
+from callsheet.media.probe import probe
 from callsheet.recipes import EngineId, UpscaleRecipe
 from callsheet.store.base import Outcome, Room
 
@@ -62,14 +63,15 @@ class RealEsrgan:
         """
         require(ESRGAN, engine=self._name, what="larger pictures")
         main, done = room.path("upscale.mp4"), 0
-        enlarge = Enlarger(*_WEIGHTS[self._model][recipe.factor], recipe.factor)
-        with frames_of(room.fetch(recipe.clip)) as (small, frames):
+        enlarge, clip = Enlarger(*_WEIGHTS[self._model][recipe.factor], recipe.factor), room.fetch(recipe.clip)
+        expected = probe(clip).frames
+        with frames_of(clip) as (small, frames):
             picture = self._enlarged(small, recipe.factor)
             with writer(encode_command(picture, _CRF, main, f"encode {recipe.label or 'an enlarged clip'}")) as pipe:
                 for raw in _each_once(frames, small, enlarge):
                     pipe.write(raw)
                     done += 1
-                    room.progress(0.0, f"frame {done}")
+                    room.progress(min(done / expected, 1.0) if expected else 0.0, f"frame {done}")
         return Outcome(
             files={"main": main},
             facts={

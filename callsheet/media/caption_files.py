@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from callsheet.cues import visible_lines
 from callsheet.errors import InputError
 from callsheet.models import Cue
-from callsheet.textdata import read_text
+from callsheet.textdata import read_text, readable, require
 
 FORMATS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass"}
 MAX_CUES = 50_000
@@ -25,20 +25,21 @@ _SRT_PLAIN = re.compile(r"\\(?![^{}\n]*\})")
 """A backslash outside braces: in SRT `{\an8}` is a tag that players know, `C:\new` is text."""
 _VTT_TAG = re.compile(r"<[^<>\n]*>")
 _LONGEST = 500
+_VTT_START = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:\s|$)")
 
 
 def read_captions(path: Path) -> tuple[Cue, ...]:
-    """The cues of a caption file in order of time.
+    """The cues of a caption file in order of time. What begins with WEBVTT is that, whatever its name.
 
     Raises FileMissing, FileUnreadable, ManifestInvalid for text that is not UTF-8, and InputError for what is no
     caption file, for one that shows nothing, and for a cue that is too long or ends before it starts.
     """
     import pysubs2
 
-    kind = FORMATS.get(path.suffix.lower())
+    kind = "vtt" if _begins_as_vtt(path) else FORMATS.get(path.suffix.lower())
     if kind is None:
         raise InputError(detail=f"{path} is no caption file", remedy=f"use one of {', '.join(FORMATS)}")
-    text = read_text(path, "captions")
+    text = read_text(path, "captions").replace("\r\n", "\n").replace("\r", "\n")
     try:
         if kind == "vtt":
             text = text.translate(_TEXT)
@@ -46,7 +47,7 @@ def read_captions(path: Path) -> tuple[Cue, ...]:
             text = _SRT_PLAIN.sub(lambda found: found[0].translate(_TEXT), text)
         events = pysubs2.SSAFile.from_string(text, format_=kind).events
     except (pysubs2.Pysubs2Error, ValueError, KeyError, IndexError, OverflowError) as error:
-        detail = f"{path} cannot be read as {path.suffix[1:].upper()} ({str(error)[:100]})"
+        detail = f"{path} cannot be read as {kind.upper()} ({str(error)[:100]})"
         raise InputError(detail=detail, remedy="check that it plays, or save it anew") from error
     if len(events) > MAX_CUES:
         raise InputError(detail=f"{path} has {len(events)} captions", remedy=f"cut it to {MAX_CUES} at most")
@@ -56,6 +57,12 @@ def read_captions(path: Path) -> tuple[Cue, ...]:
     if not found:
         raise InputError(detail=f"{path} has no captions", remedy="check that it is the right file")
     return found
+
+
+def _begins_as_vtt(path: Path) -> bool:
+    require(path, "captions")
+    with readable(path), path.open("rb") as file:
+        return _VTT_START.match(file.read(16)) is not None
 
 
 def _cue(path: Path, plain: str, start_ms: int, end_ms: int, kind: str) -> Cue | None:

@@ -3,12 +3,13 @@
 `check` is the stage; `examine` does the same for any file, as far as it is told what to expect. Faults are
 findings (findings.py), never errors: what they lead to is the order's policy. Covers counts and sizes,
 stretches that are black or stand still (seeing.py), silence, clipping and loudness (hearing.py), voices out of
-time (drift.py) and captions that cannot be read (legible.py). Not covered: silence where only music was planned,
-lips that do not fit the words, and anything about beauty.
+time or not there (drift.py) and captions that cannot be read (legible.py). Not covered: silence where only music was
+planned, lips that do not fit the words, and anything about beauty.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ PEAK_DB = 0.2
 _TAIL_S = 0.1
 """By so much sound may be longer or shorter than the pictures: AAC comes in frames of 21 ms."""
 _NOTHING_DB = -60.0
+_MIX_ANEW = "run again with mix refreshed; if it stays so, report it with the log of this run"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,13 @@ class Expected:
     """The frame at which each scene begins."""
     windows: Sequence[FrameSpan] = ()
     """Planned transitions: black or still pictures are meant there."""
+    still: Sequence[FrameSpan] = ()
+    """Where the picture is meant to stand still."""
     voices: Sequence[Voice] = ()
     heard: bool = True
     """Whether there should be any sound."""
+    gain_db: float | None = None
+    """By how much the mix was raised as a whole."""
     lufs: float | None = None
     true_peak_dbtp: float | None = None
     cues: Sequence[Cue] = ()
@@ -74,8 +80,10 @@ def check(recipe: CheckRecipe, room: Room) -> Outcome:
         room.fetch(recipe.film),
         Expected(
             frames=recipe.frames, fps=recipe.fps, size=(recipe.width, recipe.height), scenes=recipe.scenes,
-            windows=recipe.windows, voices=tuple(Voice(room.fetch(v.audio), v.start) for v in recipe.voices),
-            heard=recipe.heard, lufs=recipe.loudness_lufs, true_peak_dbtp=recipe.true_peak_dbtp,
+            windows=recipe.windows, still=recipe.still, heard=recipe.heard,
+            voices=tuple(Voice(room.fetch(voice.audio), voice.start) for voice in recipe.voices),
+            gain_db=room.facts(recipe.film).get("gain_db"),
+            lufs=recipe.loudness_lufs, true_peak_dbtp=recipe.true_peak_dbtp,
             cues=recipe.cues, style=recipe.style or CaptionStyle(),
         ),
         room.progress,
@@ -113,7 +121,7 @@ def _pictures(path: Path, facts: Facts, fps: Fraction, expected: Expected) -> Me
     laid = legible.blocks(expected.cues, expected.style, facts.width, facts.height)
     seen = seeing.look(path, facts.width, facts.height, fps, [(block.top, block.bottom) for block in laid])
     found = [*_counted(facts, fps, seen.frames, expected), *seeing.findings(
-        seen, fps, expected.scenes, expected.windows)]
+        seen, fps, expected.scenes, expected.windows, expected.still)]
     return Measured(found, {
         "frames": seen.frames, "duration": round(facts.duration, 4), "width": facts.width, "height": facts.height})
 
@@ -149,7 +157,7 @@ def _sound(path: Path, facts: Facts, fps: Fraction, expected: Expected) -> Measu
         )
         return Measured([silent] if expected.heard else [], {"lufs": None, "true_peak_dbtp": None})
     found = _loudness(path, heard, expected)
-    found.add(_voices(heard, expected))
+    found.add(_voices(heard, fps, expected))
     for finding in found.findings:
         place = scene_at(expected.scenes, float(finding.start * fps))
         whole = finding.kind in (Kind.LOUDNESS, Kind.TRUE_PEAK)
@@ -178,29 +186,53 @@ def _loudness(path: Path, heard: hearing.Heard, expected: Expected) -> Measured:
     return Measured(found, {"lufs": lufs, "true_peak_dbtp": peak})
 
 
-def _voices(heard: hearing.Heard, expected: Expected) -> Measured:
-    """Silence where somebody speaks, and voices that are heard at another time."""
-    placed: list[drift.Placed] = []
+def _voices(heard: hearing.Heard, fps: Fraction, expected: Expected) -> Measured:
+    """Silence where somebody speaks, and voices that are heard at another time or not at all."""
+    lines: list[drift.Line] = []
     spoken: list[hearing.Span] = []
     for voice in expected.voices:
         sound = read_audio(voice.sound)
-        placed += drift.places(heard.coarse, hearing.coarse(sound), voice.start)
+        lines.append(list(drift.seek(heard.coarse, hearing.coarse(sound), voice.start)))
         spoken += [(voice.start + a / RATE, voice.start + b / RATE) for a, b in speech_spans(HeldSound(sound))]
-    spoken = [(max(a, 0.0), b) for a, b in spoken if b > 0]
+    mute = hearing.mute(heard, [(max(a, 0.0), b) for a, b in spoken if b > 0])
     found = [
         Finding(kind=Kind.SILENT, start=a, end=b, detail="nothing is heard while somebody speaks",
                 remedy="run again with mix refreshed; if it stays so, listen to the line's own sound")
-        for a, b in hearing.mute(heard, spoken)
+        for a, b in mute
     ]
+    gain = None if expected.gain_db is None else 10 ** (expected.gain_db / 20)
+    missing = list(drift.missing(lines, gain))
+    untold = [(a, b) for a, b in missing if not any(start < b and end > a for start, end in mute)]
+    found += _missing(untold, fps, expected.scenes)
+    placed = list(drift.heard(lines, gain))
     off, worst = drift.drifting(placed), drift.worst(placed)
     if off is not None and worst is not None:
         late = f"voices are heard up to {abs(worst) * 1000:.0f} ms too {'late' if worst > 0 else 'early'}"
-        found.append(Finding(kind=Kind.DRIFT, start=off[0], end=off[1], detail=late,
-                             remedy="run again with mix refreshed; if it stays so, report it with the log of this run"))
+        found.append(Finding(kind=Kind.DRIFT, start=off[0], end=off[1], detail=late, remedy=_MIX_ANEW))
     return Measured(found, {
         "drift_ms": None if worst is None else round(worst * 1000, 1),
-        "drift": f"measured in {len(placed)} places" if placed else "not measured: no voice is long and clear enough",
+        "drift": _told(len(placed), len(missing), any(lines)),
     })
+
+
+def _missing(spans: Sequence[hearing.Span], fps: Fraction, scenes: Sequence[int]) -> Iterator[Finding]:
+    """One finding a scene, however many of its lines are not heard."""
+    for _, each in itertools.groupby(spans, lambda span: scene_at(scenes, span[0] * float(fps))):
+        lines = list(each)
+        what = "a line is not heard where it was placed"
+        if len(lines) > 1:
+            what = f"{len(lines)} lines are not heard where they were placed"
+        yield Finding(kind=Kind.DRIFT, start=lines[0][0], end=lines[-1][1], detail=what, remedy=_MIX_ANEW)
+
+
+def _told(placed: int, missing: int, sought: bool) -> str:
+    """What the figure of drift is based on."""
+    if placed:
+        return f"measured in {placed} places" + (f", {missing} lines not found" if missing else "")
+    if missing:
+        return "not found: no voice is heard where it was placed"
+    why = "what else is heard covers the voices" if sought else "no voice is long and clear enough"
+    return f"not measured: {why}"
 
 
 def _captions(fps: Fraction, facts: Facts, expected: Expected) -> Iterator[Finding]:

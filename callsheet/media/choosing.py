@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from callsheet.errors import ClipTooShort, InputError
 from callsheet.media.footage import Footage, rate_word
+from callsheet.media.reasons import copied_reason, reason
 from callsheet.media.recognise import own_sets
-from callsheet.media.runs import Copied, Method, Run, encoded_frames, method, plan
+from callsheet.media.runs import Copied, Encoded, Method, Run, encoded_frames, method, plan
 from callsheet.presets import ENCODE, Quality, TransitionKind
 from callsheet.recipes import EncodeSettings, Join
 
@@ -42,6 +43,11 @@ class Wish:
 DEFAULT_SECONDS = 0.5
 MOST_SECONDS = 3600
 """Of a transition or a picture."""
+
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)
+"""From the fastest to the best."""
 
 DEFAULT_RATE = Fraction(30)
 """Where all clips are stills."""
@@ -118,7 +124,7 @@ def choose(
     if not any(join.frames for join in joins) and _alike(footage, wish) and {clip.rate for clip in footage} == {fps}:
         runs = plan(lengths, joins, [clip.table.cuts if clip.table else () for clip in footage])
         return Choice(
-            runs, asked, size, fps, Method.COPY, "all clips have the same parameter sets and meet in hard cuts",
+            runs, asked, size, fps, Method.COPY, copied_reason(len(footage)),
             treatments=tuple(("copied", "") for _ in footage),
         )
     misfits = [clip.misfit(size, fps) for clip in footage]
@@ -127,13 +133,34 @@ def choose(
         _way(footage, lengths, joins, conformed, encode, own_sets(encode, *size, fps))
         for encode in _candidates(footage, conformed, asked, size, fps)
     ]
-    way = min(ways, key=lambda one: encoded_frames(one.runs))             # the first of equals: what was asked for
-    return Choice(
-        way.runs, way.encode, size, fps,
-        Method.SMART if conformed and method(way.runs) is Method.COPY else method(way.runs),
-        _reason(way, misfits, _conforming_first(way, lengths, joins)), conformed,
-        _treatments(way.runs, misfits, way.foreign),
+    way = _best(ways, sum(lengths[n] for n in conformed))
+    why = reason(misfits, way.foreign, way.encode.preset, asked.preset, encoded_frames(way.runs),
+                 _conforming_first(way, lengths, joins))
+    return Choice(way.runs, way.encode, size, fps, _method(way.runs, conformed), why, conformed,
+                  _treatments(way.runs, misfits, way.foreign))
+
+
+def _best(ways: Sequence[_Way], conforming: int) -> _Way:
+    """The one that encodes the fewest frames, and of equals the first: what was asked for.
+
+    A preset faster than that makes worse pictures: it has to save half of the frames.
+    """
+    asked = ways[0]
+    least, most = PRESETS.index(asked.encode.preset), conforming + encoded_frames(asked.runs)
+    return min(
+        (way for way in ways if PRESETS.index(way.encode.preset) >= least
+         or 2 * (conforming + encoded_frames(way.runs)) <= most),
+        key=lambda way: encoded_frames(way.runs),
     )
+
+
+def _method(runs: Sequence[Run], conformed: Collection[int]) -> Method:
+    """By what becomes of the clips as they were given: conforming encodes, too."""
+    if not conformed:
+        return method(runs)
+    again = any(span.clip in conformed for run in runs if isinstance(run, Encoded) for span in run.spans)
+    given = any(run.span.clip not in conformed for run in runs if isinstance(run, Copied))
+    return Method.SMART if again or given else Method.ONE_PASS
 
 
 @dataclass(frozen=True)
@@ -164,7 +191,8 @@ def _alike(footage: Sequence[Footage], wish: Wish) -> bool:
     first = footage[0]
     return wish.size in (None, first.size) and all(
         clip.table is not None and clip.table.avcc != "" and clip.rotation % 360 == 0
-        and (clip.table.avcc, clip.pixels) == (footage[0].table.avcc if footage[0].table else "", first.pixels)
+        and not clip.mirrored and clip.table.avcc == (first.table.avcc if first.table else "")
+        and (clip.pixels, clip.matrix, clip.full_range) == (first.pixels, first.matrix, first.full_range)
         for clip in footage
     )
 
@@ -183,7 +211,11 @@ def _candidates(
 def _foreign(clip: Footage, own: str) -> str:
     """Why a clip that fits cannot be copied."""
     assert clip.table is not None
-    return clip.table.obstacle or ("" if clip.table.avcc == own else "was encoded elsewhere, or with other settings")
+    return (
+        clip.table.obstacle
+        or ("has colours of full range" if clip.full_range else "")
+        or ("" if clip.table.avcc == own else "was encoded elsewhere, or with other settings")
+    )
 
 
 def _treatments(runs: Sequence[Run], misfits: Sequence[str], foreign: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -194,30 +226,6 @@ def _treatments(runs: Sequence[Run], misfits: Sequence[str], foreign: Sequence[s
         else ("encoded", foreign[n] or "lies in transitions altogether, or has no key frame outside them")
         for n, why in enumerate(misfits)
     )
-
-
-def _reason(way: _Way, misfits: Sequence[str], instead: int) -> str:
-    """One sentence for a person. `instead` is how many frames would be encoded if all were conformed first."""
-    foreign = way.foreign
-    said = []
-    misfit = [(n, why) for n, why in enumerate(misfits) if why]
-    if misfit:
-        said.append(f"{_said([n for n, _ in misfit])} had to be conformed (clip {misfit[0][0] + 1} {misfit[0][1]})")
-    strange = [n for n, why in enumerate(foreign) if why]
-    if strange:
-        said.append(
-            f"{_said(strange)} to be encoded whole (clip {strange[0] + 1} {foreign[strange[0]]}): encoding once takes "
-            f"{encoded_frames(way.runs)} frames, conforming first would take {instead}"
-        )
-    rest = [n for n in range(len(misfits)) if not misfits[n] and not foreign[n]]
-    if rest:
-        preset = way.encode.preset
-        said.append(f"{_said(rest)} as this encoder makes them (preset {preset}): copied outside transitions")
-    return "; ".join(said)
-
-
-def _said(numbers: Sequence[int]) -> str:
-    return f"clip {numbers[0] + 1}" if len(numbers) == 1 else f"{len(numbers)} clips"
 
 
 def _conforming_first(way: _Way, lengths: Sequence[int], joins: Sequence[Join]) -> int:

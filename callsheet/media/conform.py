@@ -30,9 +30,10 @@ from callsheet.media.encode import (
     tagged,
     x264_options,
 )
-from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, ffmpeg_version, local_input, run
+from callsheet.media.ffmpeg import HOSTILE_VIDEO, Command, ffmpeg_version, keywords, local_input, run
 from callsheet.media.packets import copier, inspect
 from callsheet.media.recognise import own_sets
+from callsheet.media.upright import mirrored, transparent
 from callsheet.models import CaptionStyle
 from callsheet.recipes import ConformRecipe
 from callsheet.store.base import Outcome, Room
@@ -60,6 +61,7 @@ class Picture:
     """Of the pictures; 0 for a still."""
     rotation: int = 0
     """Degrees by which it was turned to be upright."""
+    mirrored: bool = False
     untagged_hd: bool = False
     """Whether its matrix is untold, and bt709 as of all high definition; ffmpeg would take it for bt601."""
 
@@ -81,9 +83,10 @@ def look(path: Path) -> Picture:
             return Picture(
                 aspect=1 / aspect if frame.rotation % 180 else aspect,
                 fps=Fraction(0) if still else Fraction(stream.average_rate or 0),
-                has_alpha=any(c.is_alpha for c in frame.format.components),
+                has_alpha=transparent(frame),
                 seconds=0.0 if still else float(length),
                 rotation=frame.rotation % 360,
+                mirrored=mirrored(frame),
                 untagged_hd=(
                     not still and int(frame.colorspace) == UNTAGGED and "yuv" in frame.format.name
                     and min(frame.width, frame.height) >= HD_HEIGHT
@@ -132,7 +135,7 @@ def _obstacle(recipe: ConformRecipe, source: Path, picture: Picture) -> str:
         return "captions are burned into it"
     if not picture.fps:
         return "it is a still picture"
-    if picture.rotation or picture.aspect != Fraction(recipe.width, recipe.height):
+    if picture.rotation or picture.mirrored or picture.aspect != Fraction(recipe.width, recipe.height):
         return "its picture has another shape, or is to be turned"
     try:
         table = inspect(source, recipe.fps, "it")
@@ -163,9 +166,7 @@ def conform_command(
     """The command that conforms `source`. Pure: all it needs to know of the source is in `picture`."""
     import ffmpeg
 
-    hostile = {key.removeprefix("-"): value for key, value in
-               zip(HOSTILE_INPUT[::2], HOSTILE_INPUT[1::2], strict=True)}
-    stream = ffmpeg.input(local_input(source), **hostile)["v:0"]
+    stream = ffmpeg.input(local_input(source), **keywords(HOSTILE_VIDEO))["v:0"]
     stream = stream.filter("settb", f"1/{_CLOCK}").filter("setpts", f"PTS-STARTPTS-{_JITTER_US}")
     if picture.untagged_hd:
         stream = stream.filter("setparams", colorspace="bt709")

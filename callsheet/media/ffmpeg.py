@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +33,14 @@ HOSTILE_INPUT: tuple[str, ...] = (
     "-err_detect", "explode",
 )
 """Input options for files that strangers sent: no playlists, no network, no picture bombs."""
+
+HOSTILE_VIDEO: tuple[str, ...] = (*HOSTILE_INPUT, "-thread_type", "slice")
+"""The same where pictures are decoded: with frames on several threads, a clip that was cut within an open GOP makes
+ffmpeg 9 wait for ever once its first frames are refused."""
+
+_ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] *")
+_RUNNING: dict[subprocess.Popen[bytes], int] = {}
+"""Programs that run now, and the thread that started each."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +89,27 @@ def local_input(path: Path) -> str:
     return f"file:{path.resolve()}"
 
 
+def keywords(options: tuple[str, ...]) -> dict[str, str]:
+    """Options with values as keyword arguments of a graph."""
+    return {name.removeprefix("-"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+
+
+def end_programs(threads: Collection[int]) -> None:
+    """Kill the programs that these threads (`threading.get_ident`) have running: their commands fail."""
+    for process, thread in list(_RUNNING.items()):
+        if thread in threads:
+            process.kill()
+
+
 def run(command: Command, stdin: bytes | None = None) -> str:
     """Run to the end and return what was written to standard error.
 
     Raises MediaError with ffmpeg's last words when it fails or overruns its time.
     """
-    with _start(command, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL) as process:
+    with _started(command, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL) as process:
         try:
             _, words = process.communicate(stdin, timeout=command.timeout_s)
         except subprocess.TimeoutExpired:
-            process.kill()
             raise MediaError(what=command.what, detail=f"no end after {command.timeout_s:.0f} s") from None
     text = words.decode(errors="replace")
     if process.returncode != 0:
@@ -99,16 +120,13 @@ def run(command: Command, stdin: bytes | None = None) -> str:
 @contextlib.contextmanager
 def writer(command: Command) -> Iterator[IO[bytes]]:
     """A pipe into ffmpeg (`-i pipe:0`): write raw frames or samples. Raises MediaError at the end."""
-    with tempfile.TemporaryFile() as words, _start(command, stdin=subprocess.PIPE, stderr=words) as process:
+    with tempfile.TemporaryFile() as words, _started(command, stdin=subprocess.PIPE, stderr=words) as process:
         assert process.stdin is not None
         broken = False
         try:
             yield process.stdin
         except BrokenPipeError:                       # ffmpeg went first: its own words say why
             broken = True
-        except BaseException:
-            process.kill()
-            raise
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         _finish(process, command, words, broken)
@@ -117,15 +135,9 @@ def writer(command: Command) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def reader(command: Command) -> Iterator[IO[bytes]]:
     """A pipe out of ffmpeg (`pipe:1`): read raw frames or samples. Leaving early stops ffmpeg."""
-    with tempfile.TemporaryFile() as words, _start(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words
-    ) as process:
+    with tempfile.TemporaryFile() as words, _started(command, stdout=subprocess.PIPE, stderr=words) as process:
         assert process.stdout is not None
-        try:
-            yield process.stdout
-        except BaseException:
-            process.kill()
-            raise
+        yield process.stdout
         if process.stdout.read(1):
             process.kill()
             return
@@ -136,20 +148,37 @@ def _finish(process: subprocess.Popen[bytes], command: Command, words: IO[bytes]
     try:
         process.wait(timeout=command.timeout_s)
     except subprocess.TimeoutExpired:
-        process.kill()
         raise MediaError(what=command.what, detail=f"no end after {command.timeout_s:.0f} s") from None
     if process.returncode != 0 or broken:
         words.seek(0)
         raise MediaError(what=command.what, detail=_last_words(words.read().decode(errors="replace")))
 
 
-def _start(
+@contextlib.contextmanager
+def _started(
     command: Command,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.PIPE,
-) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(command.line(), stdin=stdin, stdout=stdout, stderr=stderr)
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The program under its limits. Whatever goes wrong meanwhile, a signal too, ends it: nobody would wait for it."""
+    with subprocess.Popen(command.line(), stdin=stdin, stdout=stdout, stderr=stderr) as process:
+        _RUNNING[process] = threading.get_ident()
+        try:
+            _limit(process, command)
+            yield process
+        except BaseException:
+            process.kill()
+            if process.stdin is not None:             # what is left in its buffer goes nowhere
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            process.wait()                            # subprocess does not, after Ctrl-C
+            raise
+        finally:
+            _RUNNING.pop(process, None)
+
+
+def _limit(process: subprocess.Popen[bytes], command: Command) -> None:
     limits = (
         (resource.RLIMIT_AS, _MEMORY_BYTES),
         (resource.RLIMIT_CPU, int(command.timeout_s * 16)),
@@ -159,9 +188,9 @@ def _start(
     for what, limit in limits:
         with contextlib.suppress(ProcessLookupError, ValueError):       # it may have ended already
             resource.prlimit(process.pid, what, (limit, limit))
-    return process
 
 
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """Without the addresses of ffmpeg's parts, which tell nobody anything."""
+    lines = [line for line in (_ADDRESS.sub("", line).strip() for line in text.splitlines()) if line]
     return " | ".join(lines[-3:])[-500:] or "no message"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.media.encode import SCALER, WINDOW_BITS, Zone, encode_timeout_s, tagged, ticks, timescale, x264_options
-from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, local_input
+from callsheet.media.ffmpeg import HOSTILE_VIDEO, Command, keywords, local_input
 from callsheet.media.transitions import XFADE
 from callsheet.presets import TransitionKind
 from callsheet.recipes import EncodeSettings, Join
@@ -30,8 +30,8 @@ class Strip:
     path: Path
     first: int
     end: int
-    foreign_matrix: bool = False
-    """Whether its colours have to be brought to bt709."""
+    foreign_colour: bool = False
+    """Whether its matrix has to be brought to bt709, or its range to that of video."""
 
     @property
     def frames(self) -> int:
@@ -83,14 +83,12 @@ def _parts(number: int, strip: Strip, head: int, tail: int) -> tuple[Any, Any, A
     """Head window, body and tail window of a strip, as streams; None for one without frames."""
     from ffmpeg.nodes import InputNode
 
-    hostile = {key.removeprefix("-"): value for key, value in
-               zip(HOSTILE_INPUT[::2], HOSTILE_INPUT[1::2], strict=True)}
     # not ffmpeg.input: to that, two inputs of one file are the same one; a number tells them apart and is not written
     opened = InputNode("input", args=[number], kwargs={
-        "filename": local_input(strip.path), "threads": THREADS, **hostile})
+        "filename": local_input(strip.path), "threads": THREADS, **keywords(HOSTILE_VIDEO)})
     stream = opened.stream()["v:0"]
-    if strip.foreign_matrix:
-        stream = stream.filter("scale", flags=SCALER, out_color_matrix="bt709", out_range="tv")
+    matrix = {"flags": SCALER, "out_color_matrix": "bt709"} if strip.foreign_colour else {}
+    stream = stream.filter("scale", **matrix, out_range="tv")             # costs nothing where nothing is converted
     stream = stream.filter("format", "yuv420p").filter("setsar", "1")
     edges = (strip.first, strip.first + head, strip.end - tail, strip.end)
     ranges = list(pairwise(edges))

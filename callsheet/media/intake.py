@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from callsheet.errors import MediaError, MediaUnreadable
-from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, local_input, reader, run
+from callsheet.media.ffmpeg import HOSTILE_INPUT, HOSTILE_VIDEO, Command, local_input, reader, run
 from callsheet.media.probe import Facts, probe
 from callsheet.recipes import IntakeRecipe
 from callsheet.store.base import Outcome, Room
@@ -43,7 +43,7 @@ def _stream(path: Path, kind: str) -> Outcome:
     except MediaError as error:
         raise MediaUnreadable(path=path.name, kind=kind, detail=error.facts["detail"]) from error
     said = facts.audio_duration if kind == "audio" else facts.duration
-    if decoded <= 0 or (abs(decoded - said) > _DRIFT_S and path.suffix.lower() not in _ESTIMATED):
+    if decoded <= 0 or (said and abs(decoded - said) > _DRIFT_S and path.suffix.lower() not in _ESTIMATED):
         detail = f"{decoded:.2f} s of it decode, though it says {said:.2f} s"
         raise MediaUnreadable(path=path.name, kind=kind, detail=detail)
     return Outcome(files={"main": path}, facts={"duration": decoded}, made_by="user")
@@ -52,7 +52,7 @@ def _stream(path: Path, kind: str) -> Outcome:
 def _known(path: Path, kind: str) -> Facts:
     """Facts of a file whose format is one of those allowed: probing by itself would follow a playlist."""
     try:
-        run(Command((*HOSTILE_INPUT, "-i", local_input(path), "-t", "0", "-f", "null", "-"), "open a file"))
+        run(Command((*HOSTILE_VIDEO, "-i", local_input(path), "-t", "0", "-f", "null", "-"), "open a file"))
     except MediaError as error:
         raise MediaUnreadable(path=path.name, kind=kind, detail=error.facts["detail"]) from error
     return probe(path)
@@ -71,7 +71,7 @@ def _heard(path: Path) -> float:
 def _seen(path: Path, facts: Facts) -> float:
     """Seconds of picture, once all of it has decoded."""
     whole = ("-xerror", "-i", local_input(path), "-map", "0:v:0", "-f", "null", "-")
-    run(Command((*HOSTILE_INPUT, *whole), "check a clip"))
+    run(Command((*HOSTILE_VIDEO, *whole), "check a clip"))
     return float(facts.frames / facts.fps) if facts.fps else 0.0
 
 

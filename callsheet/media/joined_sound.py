@@ -50,11 +50,13 @@ def places(lengths: Sequence[int], overlaps: Sequence[int], fps: Fraction) -> li
 def decode_command(heard: Heard) -> Command:
     """Decode a clip's first sound to stereo floats on standard output, from when its first picture is shown.
 
-    A sound that begins later than its picture begins with silence. Mono is the same in both channels.
+    A sound that begins later than its picture begins with silence. Mono is the same in both channels; of more than
+    two as much is mixed as cannot exceed full scale.
     """
     stereo = "pan=stereo|c0=c0|c1=c0" if heard.channels == 1 else "aformat=channel_layouts=stereo"
+    mixed = ":out_chlayout=stereo:rematrix_maxval=1" if heard.channels > _CHANNELS else ""
     seconds = (heard.end - heard.first) / RATE
-    chain = f"aresample={RATE}:async=1:first_pts=0,atrim=start={heard.skip:.6f},asetpts=PTS-STARTPTS,{stereo}"
+    chain = f"aresample={RATE}:async=1:first_pts=0{mixed},atrim=start={heard.skip:.6f},asetpts=PTS-STARTPTS,{stereo}"
     return Command(
         ("-xerror", *HOSTILE_INPUT, "-i", local_input(heard.path), "-map", "0:a:0", "-t", f"{seconds:.6f}",
          "-af", chain, "-ar", str(RATE), "-f", "f32le", "pipe:1"),
@@ -62,21 +64,28 @@ def decode_command(heard: Heard) -> Command:
     )
 
 
-def film_command(reel: Path, film: Path, fps: Fraction) -> Command:
-    """Join copied pictures and stereo floats from standard input, as AAC, to an MP4 that starts at once."""
+def sound_command(sound: Path) -> Command:
+    """Encode stereo floats from standard input to AAC in an MP4."""
     return Command(
-        ("-i", local_input(reel), "-f", "f32le", "-ar", str(RATE), "-ac", str(_CHANNELS), "-i", "pipe:0",
-         "-map", "0:v:0", "-c:v", "copy", "-video_track_timescale", str(timescale(fps)),
-         "-map", "1:a:0", "-c:a", "aac", "-b:a", f"{AAC_KBIT}k",
-         "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact",
-         "-movflags", "+faststart", "-f", "mp4", local_input(film)),
+        ("-f", "f32le", "-ar", str(RATE), "-ac", str(_CHANNELS), "-i", "pipe:0", "-c:a", "aac", "-b:a", f"{AAC_KBIT}k",
+         "-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp4", local_input(sound)),
+        what="encode the sound",
+    )
+
+
+def film_command(reel: Path, sound: Path, film: Path, fps: Fraction) -> Command:
+    """Copy pictures and sound into an MP4 that starts at once."""
+    return Command(
+        ("-i", local_input(reel), "-i", local_input(sound), "-map", "0:v:0", "-map", "1:a:0", "-c", "copy",
+         "-video_track_timescale", str(timescale(fps)), "-map_metadata", "-1", "-map_chapters", "-1",
+         "-fflags", "+bitexact", "-movflags", "+faststart", "-f", "mp4", local_input(film)),
         what="join pictures and sound",
     )
 
 
-def write_film(reel: Path, fps: Fraction, clips: Sequence[Heard], film: Path) -> None:
-    """Write `film`: the reel with the sound of its clips. Raises MediaError."""
-    with writer(film_command(reel, film, fps)) as pipe:
+def write_sound(clips: Sequence[Heard], sound: Path) -> None:
+    """Write the sound of the whole film. Raises MediaError for a clip whose sound is damaged."""
+    with writer(sound_command(sound)) as pipe:
         for block in joined(clips):
             pipe.write(np.ascontiguousarray(block, "<f4").data)
 

@@ -37,7 +37,7 @@ _CHUNK = 1 << 16
 _STEP = RATE // 10 // WINDOW
 _SEARCH = 12
 _CLOSE_DB = 0.02
-_MOST_EXTRA_DB = 6.0
+MOST_EXTRA_DB = 6.0
 """More gain into the limiter than this would squash the sound for the sake of a figure."""
 
 
@@ -51,6 +51,11 @@ class Profile:
     @property
     def silent(self) -> bool:
         return not self.peaks.any()
+
+    @property
+    def peak_db(self) -> float:
+        """Highest true peak in dBTP; far below anything audible for silence."""
+        return 20 * float(np.log10(max(self.peaks.max(initial=0.0), 1e-9)))
 
 
 class Profiler:
@@ -134,7 +139,7 @@ def master_for(profile: Profile, lufs: float, target_lufs: float, ceiling_dbtp: 
         made = master(profile, gain, ceiling_dbtp)
         level: Floats = (made.edges[:-1] + made.edges[1:]) * np.float32(10 ** (gain / 20) / 2)
         reached = lufs + _gated(profile.energies * level**2) - before
-        asked = min(gain + target_lufs - reached, wanted + _MOST_EXTRA_DB)
+        asked = min(gain + target_lufs - reached, wanted + MOST_EXTRA_DB)
         if abs(asked - gain) < _CLOSE_DB:
             break
         gain = asked

@@ -14,7 +14,12 @@ from callsheet.media.ffmpeg import Command, local_input, run
 from callsheet.media.sound import RATE
 
 UNMEASURABLE_LUFS = -60.0
-"""Below it (and in less than 0.4 s of sound) there is nothing that could be brought to a target."""
+"""Below it (and in less than SHORTEST_SECONDS of sound) there is nothing that could be brought to a target."""
+
+SHORTEST_SECONDS = 0.4
+
+_NOTHING_LUFS = -70.0
+"""What ebur128 says where nothing passes its gate."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,16 @@ def measure(path: Path) -> Loudness:
     return parse_summary(run(measure_command(path)), path.name)
 
 
-def measure_raw(path: Path) -> float:
+def measure_raw(path: Path, peak_db: float = 0.0) -> float:
     """Integrated loudness, in LUFS, of a file of bare stereo floats at 48 kHz; -70 where nothing is loud enough.
 
-    Without the true peak, which is the dear half of measuring. Raises MediaError.
+    `peak_db` is its highest peak over full scale: ebur128 counts no louder than 10 LUFS, so it is shown what is
+    above full scale that much lower. Without the true peak, which is the dear half of measuring. Raises MediaError.
     """
+    lower_db = max(0.0, peak_db)
     source = ("-f", "f32le", "-ar", str(RATE), "-ac", "2", "-i", local_input(path))
-    return _integrated(run(_measuring(source, "none", path.name)), path.name)
+    found = _integrated(run(_measuring(source, "none", path.name, lower_db)), path.name)
+    return found + lower_db if found > _NOTHING_LUFS else found
 
 
 def parse_summary(words: str, name: str) -> Loudness:
@@ -65,9 +73,10 @@ def _integrated(words: str, name: str) -> float:
     return float(found[1])
 
 
-def _measuring(source: tuple[str, ...], peak: str, name: str) -> Command:
+def _measuring(source: tuple[str, ...], peak: str, name: str, lower_db: float = 0.0) -> Command:
+    lower = f"volume={-lower_db:.6f}dB:precision=float," if lower_db else ""
     return Command(
         ("-loglevel", "info", "-nostats", *source, "-map", "0:a:0",
-         "-af", f"ebur128=peak={peak}:framelog=quiet", "-f", "null", "-"),
+         "-af", f"{lower}ebur128=peak={peak}:framelog=quiet", "-f", "null", "-"),
         what=f"measure the loudness of {name}",
     )

@@ -2,7 +2,7 @@
 
 Covers the stage as a whole: the sound track, the master, the MP4 with its soft captions, the files beside
 it, the stems and the thumbnail. How sound is placed is in soundtrack.py, how it is brought to its loudness in
-mixdown.py and limiter.py, text in captions.py. An hour of film takes no more memory than a minute.
+mixdown.py, mastering.py and limiter.py, text in captions.py. An hour of film takes no more memory than a minute.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from callsheet.cues import shifted, visible_lines
 from callsheet.errors import MediaError
 from callsheet.media.captions import write_srt, write_vtt
-from callsheet.media.ffmpeg import Command, ffmpeg_version, local_input, writer
-from callsheet.media.limiter import Master, master, master_for
-from callsheet.media.loudness import UNMEASURABLE_LUFS, Loudness, measure, measure_raw
-from callsheet.media.mixdown import Mixdown, mix_down, write_stems
+from callsheet.media.ffmpeg import Command, ffmpeg_version, local_input
+from callsheet.media.limiter import Master
+from callsheet.media.mastering import encode_mastered
+from callsheet.media.mixdown import mix_down, write_stems
 from callsheet.media.probe import Facts, probe
 from callsheet.media.sound import RATE
 from callsheet.media.soundtrack import Soundtrack, soundtrack
@@ -27,14 +27,6 @@ from callsheet.store.base import Outcome, Room
 AAC_KBIT = 192
 AAC_FRAME = 1024
 """Samples in one AAC frame: sound cannot end more exactly than that."""
-
-ENCODER_HEADROOM_DB = 0.7
-"""AAC adds 0.2 to 0.6 dB to true peaks: the master stays so far below the ceiling, so one encode is enough."""
-
-_ROUNDS = 3
-_PRECISION = 0.05
-"""Half a step of the measured figures."""
-_CLOSE_LU = 0.5
 
 _LANGUAGES = {
     "ar": "ara", "bg": "bul", "cs": "ces", "da": "dan", "de": "deu", "el": "ell", "en": "eng", "es": "spa",
@@ -61,22 +53,24 @@ def mix(recipe: MixRecipe, room: Room) -> Outcome:
     cues = tuple(c for c in shifted(recipe.cues, 0.0, recipe.seconds) if visible_lines(c.text))
     beside = _write_captions(recipe.captions, cues, room)
     film, thumbnail = room.path("film.mp4"), room.path("thumbnail.jpg")
-    heard, made = _encoded(recipe, reel, film, mixdown, beside.get("srt"), room)
+    soft = beside.get("srt") if recipe.captions is CaptionMode.BESIDE else None
+    sound = encode_mastered(recipe, film_command(reel, soft, recipe.language, film), film, mixdown,
+                            lambda share: room.progress(0.3 + 0.6 * share, "encoding"))
     _check_film(film, picture, track.samples)
     room.progress(0.9, "taking a thumbnail")
     moment = write_thumbnail(reel, recipe.seconds, thumbnail)
-    stems, lowered_db = write_stems(mixdown, made, room.folder) if recipe.stems else ({}, 0.0)
+    stems, lowered_db = write_stems(mixdown, sound.made, room.folder) if recipe.stems else ({}, 0.0)
     mixdown.remove()
     return Outcome(
         files={"main": film, "thumbnail": thumbnail, **beside, **stems},
         facts={
             "duration": recipe.seconds, "frames": picture.frames, "width": picture.width, "height": picture.height,
-            "lufs": heard.lufs, "true_peak_dbtp": heard.true_peak_dbtp, "video": "copied",
-            "cues": len(cues), "thumbnail_at": moment, **_sound_facts(track, made),
+            "lufs": sound.heard.lufs, "true_peak_dbtp": sound.heard.true_peak_dbtp, "video": "copied",
+            "cues": len(cues), "thumbnail_at": moment, **_sound_facts(track, sound.made),
             **({"stems_lowered_db": round(lowered_db, 2)} if stems else {}),
         },
         made_by=f"ffmpeg {ffmpeg_version()}",
-        warnings=(*track.warnings, *_loudness_warnings(recipe, heard), *_stem_warnings(lowered_db)),
+        warnings=(*track.warnings, *sound.warnings, *_stem_warnings(lowered_db)),
     )
 
 
@@ -125,37 +119,6 @@ def _write_captions(mode: CaptionMode, cues: tuple[Cue, ...], room: Room) -> dic
     return files
 
 
-def _encoded(
-    recipe: MixRecipe, reel: Path, film: Path, mixdown: Mixdown, srt: Path | None, room: Room
-) -> tuple[Loudness, Master]:
-    """Write the film, mastered low enough that its true peak is under the ceiling after AAC too."""
-    soft = srt if recipe.captions is CaptionMode.BESIDE else None
-    command = film_command(reel, soft, recipe.language, film)
-    target, ceiling = recipe.loudness_lufs, recipe.true_peak_dbtp - ENCODER_HEADROOM_DB
-    lufs = -70.0 if mixdown.profile.silent else measure_raw(mixdown.path)
-    heard = Loudness(None, None)
-    for attempt in range(_ROUNDS):
-        made, expected = master(mixdown.profile, 0.0, ceiling), lufs
-        if lufs > UNMEASURABLE_LUFS:
-            made, expected = master_for(mixdown.profile, lufs, target, ceiling)
-        begun = 1 - 0.5**attempt                       # another round is rarely needed
-        with writer(command) as pipe:
-            for share, piece in mixdown.mastered(made):
-                room.progress(0.3 + 0.6 * (begun + share * (1 - begun) / 2), "encoding")
-                pipe.write(piece.data)
-        heard = Loudness(None, None) if mixdown.profile.silent else measure(film)
-        if heard.lufs is None or heard.true_peak_dbtp is None:
-            break
-        over = heard.true_peak_dbtp + _PRECISION - recipe.true_peak_dbtp
-        reached = abs(expected - target) <= _CLOSE_LU
-        lost = recipe.loudness_lufs - heard.lufs if reached else 0.0    # AAC leaves out the highest tones
-        if over <= 0 and abs(lost) <= _CLOSE_LU:
-            break
-        ceiling -= over + 0.1 if over > 0 else 0.0
-        target += lost
-    return heard, made
-
-
 def _sound_facts(track: Soundtrack, made: Master) -> dict[str, float]:
     """Seconds of speech; the gain of the whole mix, and by how much its highest peaks were held down."""
     return {
@@ -173,19 +136,6 @@ def _check_film(film: Path, picture: Facts, samples: int) -> None:
     if not facts.has_audio or abs(facts.audio_duration - wanted) > AAC_FRAME / RATE:
         raise MediaError(
             what="join picture and sound", detail=f"the sound lasts {facts.audio_duration:.3f}, not {wanted:.3f} s")
-
-
-def _loudness_warnings(recipe: MixRecipe, heard: Loudness) -> list[str]:
-    found = []
-    if heard.lufs is not None and not heard.measurable:
-        found.append(f"the sound is too quiet or too short to be brought to {recipe.loudness_lufs:g} LUFS")
-    elif heard.lufs is not None and abs(heard.lufs - recipe.loudness_lufs) > 1:
-        found.append(
-            f"loudness is {heard.lufs:g} LUFS, not {recipe.loudness_lufs:g}: its peaks leave no room below "
-            f"{recipe.true_peak_dbtp:g} dBTP")
-    if heard.true_peak_dbtp is not None and heard.true_peak_dbtp > recipe.true_peak_dbtp:
-        found.append(f"true peak is {heard.true_peak_dbtp:g} dBTP, above {recipe.true_peak_dbtp:g}")
-    return found
 
 
 def _stem_warnings(lowered_db: float) -> list[str]:

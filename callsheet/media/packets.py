@@ -69,7 +69,8 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
     with _opened(path, name) as (container, stream):
         context, clock = stream.codec_context, _clock(stream, fps)
         sets = context.extradata or b""
-        h264 = context.name == "h264" and sets[:1] == b"\1" and len(sets) > 6 and "mp4" in container.format.name
+        mp4 = "mp4" in container.format.name
+        h264 = context.name == "h264" and sets[:1] == b"\1" and len(sets) > 6 and mp4
         cuts: set[int] = set()
         early: set[int] = set()                       # decoded, but an earlier frame is still to come
         next_shown = count = delay = 0
@@ -95,7 +96,9 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
         if early or next_shown != count or count == 0:
             raise _refused(name, f"shows {next_shown} frames in a row but holds {count}")
         obstacle = (
-            f"is {context.name}, not H.264 with its parameter sets in the header" if not h264
+            f"is {context.name}, not H.264" if context.name != "h264"
+            else "is H.264 in another container: packets are copied from MP4 only" if not mp4
+            else "has no parameter sets in its header" if not h264
             else "carries parameter sets among its pictures" if in_band
             else "does not begin with an IDR frame" if 0 not in cuts
             else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,6 +37,7 @@ class Facts:
     sample_rate: int = 0
     channels: int = 0
     audio_duration: float = 0.0
+    """Of the sound alone; 0 where a file with pictures does not say how long its sound is."""
     subtitle_codecs: tuple[str, ...] = ()
 
     @property
@@ -50,7 +52,7 @@ class Facts:
 def probe(path: Path) -> Facts:
     """Inspect a media file without decoding it. Raises MediaUnreadable."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:
             return _facts(container)
     except (FFmpegError, OSError, ValueError) as error:
         raise MediaUnreadable(path=path.name, kind="media", detail=str(error)[:200]) from error
@@ -61,7 +63,7 @@ def _facts(container: av.container.InputContainer) -> Facts:
     audio = container.streams.audio[0] if container.streams.audio else None
     whole = float(container.duration / av.time_base) if container.duration else 0.0
     video_seconds = float(video.duration * video.time_base) if video and video.duration and video.time_base else 0.0
-    audio_seconds = float(audio.duration * audio.time_base) if audio and audio.duration and audio.time_base else whole
+    audio_seconds = _sound_seconds(audio, 0.0 if video else whole) if audio else 0.0
     frames = sum(1 for packet in container.demux(video) if packet.size) if video else 0
     return Facts(
         duration=video_seconds or whole or audio_seconds,
@@ -74,6 +76,17 @@ def _facts(container: av.container.InputContainer) -> Facts:
         audio_codec=audio.codec_context.name if audio else "",
         sample_rate=audio.codec_context.sample_rate if audio else 0,
         channels=audio.codec_context.channels if audio else 0,
-        audio_duration=audio_seconds if audio else 0.0,
+        audio_duration=audio_seconds,
         subtitle_codecs=tuple(s.codec_context.name for s in container.streams.subtitles),
     )
+
+
+def _sound_seconds(sound: av.AudioStream, otherwise: float) -> float:
+    """How long a sound lasts by its header; Matroska has no length a stream, but often a tag with where it ends."""
+    base = sound.time_base or Fraction(0)
+    if sound.duration:
+        return float(sound.duration * base)
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", sound.metadata.get("DURATION", "").strip())
+    if tag is None:
+        return otherwise
+    return max(0.0, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - float((sound.start_time or 0) * base))

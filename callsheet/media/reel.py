@@ -29,8 +29,8 @@ class Clip:
     path: Path
     name: str
     table: PacketTable
-    foreign_matrix: bool = False
-    """Whether its colours have to be brought to bt709 where it is encoded."""
+    foreign_colour: bool = False
+    """Whether its colours have to be brought to bt709 and its range where it is encoded."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def _strip(clip: Clip, span: Span, fps: Fraction, excerpt: Path) -> Strip:
     cuts = clip.table.cuts
     start = max((cut for cut in cuts if cut <= span.first), default=0)
     if start == 0 or clip.table.obstacle:
-        return Strip(clip.path, span.first, span.end, clip.foreign_matrix)
+        return Strip(clip.path, span.first, span.end, clip.foreign_colour)
     with copier(excerpt, clip.path, fps, clip.table.delay) as out:
         out.copy(clip.path, start, min(cut for cut in cuts if cut >= span.end), clip.name)
-    return Strip(excerpt, span.first - start, span.end - start, clip.foreign_matrix)
+    return Strip(excerpt, span.first - start, span.end - start, clip.foreign_colour)
 
 
 def _check_alike(pieces: Sequence[_Piece], runs: Sequence[Run]) -> None:

@@ -7,14 +7,15 @@ whole. Covers the wish, its checks and what comes out; the door is doors/mix.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from callsheet.errors import InputError
+from callsheet.errors import InputError, MediaUnreadable
 from callsheet.keys import STEMS
 from callsheet.media.caption_files import read_captions
 from callsheet.media.ffmpeg import Command, local_input, run
@@ -88,25 +89,24 @@ def remix(
     targets = _targets(wish, output)
     _check(video, wish, output, targets, overwrite)
     cues = read_captions(wish.captions) if wish.captions else ()
-    with tempfile.TemporaryDirectory(prefix=f".{output.stem[:60]}-", dir=output.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem[:60]}-", dir=output.parent.absolute()) as name:
         folder = Path(name)
         source = open_video(video, folder)
         _check_against(source, wish, video)
+        cues, late = _shown(cues, float(source.footage.seconds), wish)
         own = () if not wish.keep_sound else (PlacedVoice(
             audio=_ref(source.path), speaker=OWN_SOUND, start=source.sound_offset or 0.0),)
         reel = rewrap(source, cues if wish.burn else (), folder, lambda share, what: progress(0.4 * share, what))
         recipe = _recipe(wish, own, cues, reel)
         paths = {_ref(path): path for path in (reel.path, source.path, *(path for _, path in wish.sounds))}
-        made = mix(recipe, Room(folder, paths.__getitem__, lambda _: {},
-                                lambda share, what: progress(0.4 + 0.6 * share, what)))
+        with _named(source, video):
+            made = mix(recipe, Room(folder, paths.__getitem__, lambda _: {},
+                                    lambda share, what: progress(0.4 + 0.6 * share, what)))
         files = {**made.files, "main": _in_container(made.files["main"], output)}
-        if wish.stems:
-            wish.stems.mkdir(parents=True, exist_ok=True)
-        for kind, target in targets.items():
-            if kind in files:
-                publish(files[kind], target, overwrite)
-        written = {kind: str(target) for kind, target in targets.items() if kind in files}
-    return Remixed(output, _facts(wish, source, reel, made.facts, written, (*reel.warnings, *made.warnings)))
+        written = {kind: target for kind, target in targets.items() if kind in files}
+        _publish([(files[kind], target) for kind, target in written.items()], overwrite)
+    warnings = (*late, *reel.warnings, *made.warnings)
+    return Remixed(output, _facts(wish, source, reel, made.facts, written, warnings))
 
 
 def _targets(wish: Wish, output: Path) -> dict[str, Path]:
@@ -123,11 +123,10 @@ def _check(video: Path, wish: Wish, output: Path, targets: Mapping[str, Path], o
         raise InputError(detail=f"{output} is no {', '.join(SUFFIXES)}", remedy="give --output another ending")
     if not output.parent.is_dir():
         raise InputError(detail=f"there is no folder {output.parent}", remedy="make it, or write somewhere else")
-    if wish.stems and wish.stems.exists() and not wish.stems.is_dir():
-        raise InputError(detail=f"{wish.stems} is no folder", remedy="give --stems a folder")
     for target in targets.values():
-        if target.is_dir() or (os.path.lexists(target) and not overwrite):
-            raise InputError(detail=f"{target} exists", remedy="give another name, or --overwrite")
+        _check_target(target, wish, overwrite)
+    for folder in (output.parent, *((wish.stems,) if wish.stems else ())):
+        _check_writable(folder)
     require(video, "video")
     for what, path in wish.sounds:
         require(path, what)
@@ -135,6 +134,34 @@ def _check(video: Path, wish: Wish, output: Path, targets: Mapping[str, Path], o
         raise InputError(detail="--burn has nothing to draw", remedy="name a file with --captions")
     if not wish.sounds and not wish.captions and not wish.keep_sound:
         raise InputError(detail="there is nothing to mix", remedy="name a voice, music, ambience, effect or captions")
+
+
+def _check_target(target: Path, wish: Wish, overwrite: bool) -> None:
+    """It can be written, and nothing is lost by it that somebody wants to keep."""
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:                           # a name too long, a file where a folder should be
+        raise InputError(detail=f"{target} cannot be written ({error.strerror})", remedy="give another name") from error
+    for what, path in (*wish.sounds, *((("captions", wish.captions),) if wish.captions else ())):
+        if _same(target, path):
+            raise InputError(detail=f"{target} would replace the {what} {path}", remedy="write somewhere else")
+    if target.is_dir() or not overwrite:
+        raise InputError(detail=f"{target} exists", remedy="give another name, or --overwrite")
+
+
+def _check_writable(folder: Path) -> None:
+    """Files can be made in it, or, where it is not there yet, in the nearest folder above it: tried, not guessed."""
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise InputError(detail=f"{there} is no folder", remedy="write somewhere else")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".callsheet-", dir=there):
+            pass
+    except OSError as error:
+        why = error.strerror or "not possible"
+        raise InputError(detail=f"nothing can be written in {there} ({why})", remedy="write somewhere else") from error
 
 
 def _check_against(source: Source, wish: Wish, video: Path) -> None:
@@ -151,6 +178,40 @@ def _check_against(source: Source, wish: Wish, video: Path) -> None:
                     detail=f"{what} {spot.path} starts at {spot.seconds:g} s, but the video ends at {seconds:.2f} s",
                     remedy="let it start earlier",
                 )
+
+
+def _shown(cues: tuple[Cue, ...], seconds: float, wish: Wish) -> tuple[tuple[Cue, ...], tuple[str, ...]]:
+    """The captions that are seen in a video so long, and a warning of those that are not."""
+    inside = tuple(cue for cue in cues if cue.start < seconds)
+    late, end = len(cues) - len(inside), f"after the end ({seconds:.2f} s)"
+    if cues and not inside:
+        detail = f"{wish.captions}: every caption starts {end}"
+        raise InputError(detail=detail, remedy="check that they belong to this video")
+    starts = "starts" if late == 1 else "start"
+    return inside, ((f"{late} of {len(cues)} captions {starts} {end}: not shown",) if late else ())
+
+
+@contextlib.contextmanager
+def _named(source: Source, video: Path) -> Iterator[None]:
+    """What is wrong with a copy of the video's streams is wrong with the video: nobody else knows the copy."""
+    try:
+        yield
+    except MediaUnreadable as error:
+        if error.facts["path"] != source.path.name:
+            raise
+        detail = str(error.facts["detail"]).replace(str(source.path), str(video))
+        raise MediaUnreadable(path=video.name, kind=OWN_SOUND, detail=detail) from error
+
+
+def _publish(files: Sequence[tuple[Path, Path]], overwrite: bool) -> None:
+    """All of them, or, unless something was to be replaced, none."""
+    with contextlib.ExitStack() as undo:
+        for file, target in files:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            publish(file, target, overwrite)
+            if not overwrite:
+                undo.callback(target.unlink, missing_ok=True)
+        undo.pop_all()
 
 
 def _recipe(wish: Wish, own: tuple[PlacedVoice, ...], cues: tuple[Cue, ...], reel: Rewrapped) -> MixRecipe:
@@ -185,13 +246,14 @@ def _in_container(film: Path, output: Path) -> Path:
 
 
 def _facts(
-    wish: Wish, source: Source, reel: Rewrapped, mixed: Mapping[str, Any], written: dict[str, str],
+    wish: Wish, source: Source, reel: Rewrapped, mixed: Mapping[str, Any], written: Mapping[str, Path],
     warnings: tuple[str, ...],
 ) -> dict[str, Any]:
     """The film, how its pictures came about, what its sound reached, and what a person should know."""
     ducked = wish.music is not None and mixed["speech_s"] > 0
     return {
-        "output": written["main"], "files": written, "duration": mixed["duration"], "frames": mixed["frames"],
+        "output": str(written["main"]), "files": {kind: str(path) for kind, path in written.items()},
+        "duration": mixed["duration"], "frames": mixed["frames"],
         "width": mixed["width"], "height": mixed["height"],
         "video": "copied" if reel.copied else "encoded", "why": reel.why,
         "own_sound": "none" if source.sound_offset is None else "kept" if wish.keep_sound else "replaced",

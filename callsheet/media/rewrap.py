@@ -59,7 +59,7 @@ def open_video(path: Path, folder: Path) -> Source:
 
     Raises FileMissing, FileUnreadable, MediaUnreadable for what is none, InputError for a still or an endless one.
     """
-    usable = path
+    usable = path.absolute()
     try:
         footage = look_at(path, path.name)
     except MediaUnreadable:
@@ -140,7 +140,7 @@ def _encoded(source: Source, burn: tuple[Cue, ...], folder: Path, why: str, prog
 
 
 def _sound_offset(path: Path) -> float | None:
-    with av.open(str(path), options=dict(ONLY_FILES)) as container:
+    with av.open(str(path.absolute()), options=dict(ONLY_FILES)) as container:
         if not container.streams.audio:
             return None
         video, sound = container.streams.video[0], container.streams.audio[0]

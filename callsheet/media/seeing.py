@@ -26,6 +26,8 @@ _LONG_SIDE = 192
 _DARK = 26
 """Luma; 16 is black, and an encoder leaves it within a few steps."""
 _DARK_SHARE = 0.98
+_LIGHT = 64
+"""One small pixel of such luma is a candle, a moon or a credit (96 to 209); in black there are at most 29."""
 _STILL_SECONDS = 0.25
 """Pictures that stand for less are an encoder's way with slow motion."""
 _FEWEST_ROWS = 0.3
@@ -54,7 +56,8 @@ def look(path: Path, width: int, height: int, fps: Fraction, covered: Sequence[t
     standing = Standing(_least(_STILL_SECONDS, fps))
     for batch in _pictures(path, across, down):
         looked = batch[:, rows]
-        dark += ((looked <= _DARK).mean(axis=(1, 2)) >= _DARK_SHARE).tolist()
+        unlit = looked.max(axis=(1, 2)) < _LIGHT
+        dark += (unlit & ((looked <= _DARK).mean(axis=(1, 2)) >= _DARK_SHARE)).tolist()
         for number, picture in enumerate(looked, len(dark) - len(looked)):
             standing.add(picture, dark[number])
     return Seen(
@@ -64,15 +67,21 @@ def look(path: Path, width: int, height: int, fps: Fraction, covered: Sequence[t
     )
 
 
-def findings(seen: Seen, fps: Fraction, scenes: Sequence[int], windows: Sequence[FrameSpan]) -> Iterator[Finding]:
-    """Stretches as findings, scene by scene; what lies in planned transitions is left out."""
-    remedy = "shoot this scene anew (set its retake one higher, or the policy of checks to retry)"
-    for kind, spans, seconds, detail in (
-        (Kind.BLACK, seen.black, BLACK_SECONDS, "the picture is black"),
-        (Kind.FROZEN, seen.frozen, FROZEN_SECONDS, "the picture stands still"),
+def findings(
+    seen: Seen, fps: Fraction, scenes: Sequence[int], windows: Sequence[FrameSpan], still: Sequence[FrameSpan] = ()
+) -> Iterator[Finding]:
+    """Stretches as findings, scene by scene; what lies in planned transitions is left out.
+
+    `still` are frames in which the picture may stand, but not be black.
+    """
+    anew = "shoot this scene anew (set its retake one higher, or the policy of checks to retry)"
+    meant = f"{anew}, or set still, where the picture is meant to stand"
+    for kind, spans, exempt, seconds, detail, remedy in (
+        (Kind.BLACK, seen.black, windows, BLACK_SECONDS, "the picture is black", anew),
+        (Kind.FROZEN, seen.frozen, (*windows, *still), FROZEN_SECONDS, "the picture stands still", meant),
     ):
         shortest = _least(seconds, fps)
-        parts = (part for span in spans for part in outside(span, windows) if part[1] - part[0] >= shortest)
+        parts = (part for span in spans for part in outside(span, exempt) if part[1] - part[0] >= shortest)
         for scene, (first, end) in (one for part in parts for one in by_scene(part, scenes, shortest)):
             yield Finding(
                 kind=kind, start=_seconds(first, fps), end=_seconds(end, fps), scene=scene, detail=detail,
@@ -106,10 +115,10 @@ def _small(width: int, height: int) -> tuple[int, int]:
 
 
 def _rows(height: int, covered: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-    at = (np.arange(height) + 0.5) / height
+    edges = np.arange(height + 1) / height
     free = np.ones(height, bool)
     for top, bottom in covered:
-        free &= (at < top) | (at > bottom)
+        free &= (edges[1:] <= top) | (edges[:-1] >= bottom)
     return free if free.mean() >= _FEWEST_ROWS else np.ones(height, bool)
 
 

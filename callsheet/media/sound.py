@@ -33,6 +33,11 @@ _SHORTFALL_SECONDS = 0.2
 _ESTIMATED = ("mp3", "aac")
 """Codecs whose files may not know their length, so that a shortfall proves nothing."""
 
+FORMATS = "wav, flac, mp3, ogg, opus, aac, m4a, aiff, w64, mp4, mov, mkv, webm"
+"""What people call the formats that a stranger's sound may have."""
+_NOT_AMONG_THEM = "Error opening input: Invalid argument"
+"""What is left of ffmpeg's words for a format that HOSTILE_INPUT does not list."""
+
 
 class Sound(Protocol):
     """Samples that are somewhere."""
@@ -91,13 +96,14 @@ def blocks(length: int, size: int) -> Iterator[tuple[int, int]]:
 def decode_command(path: Path, out: Path, rate: int, limit_s: float, wav: bool = False) -> Command:
     """Decode the first sound of `path` to an AU file of one or two channels.
 
-    AU, because its header is the simplest that tells how many channels there were. `wav` says that it is a
-    WAV: ffmpeg takes some tones in one for MPEG-TS.
+    AU, because its header is the simplest that tells how many channels there were. A gap in its timestamps of
+    more than 0.1 s becomes silence: dropped, it would put what comes after it too early. `wav` says that it is
+    a WAV, which has no timestamps: ffmpeg takes some tones in one for MPEG-TS.
     """
-    named = ("-f", "wav") if wav else ()
+    named, gaps = (("-f", "wav"), "") if wav else ((), "aresample=async=1,")
     return Command(
         ("-xerror", *HOSTILE_INPUT, *named, "-i", local_input(path), "-map", "0:a:0", "-t", f"{limit_s:.6f}",
-         "-af", "aformat=channel_layouts=mono|stereo", "-ar", str(rate), "-c:a", "pcm_f32be", "-f", "au",
+         "-af", f"{gaps}aformat=channel_layouts=mono|stereo", "-ar", str(rate), "-c:a", "pcm_f32be", "-f", "au",
          local_input(out)),
         what=f"decode the sound of {path.name}",
     )
@@ -113,7 +119,7 @@ def decode(path: Path, out: Path, rate: int = RATE, limit_s: float = MAX_SECONDS
     except OSError as error:
         raise MediaUnreadable(path=path.name, kind="sound", detail=error.strerror or "no such file") from error
     except MediaError as error:
-        raise MediaUnreadable(path=path.name, kind="sound", detail=error.facts["detail"]) from error
+        raise MediaUnreadable(path=path.name, kind="sound", detail=_why(error.facts["detail"])) from error
     with out.open("rb") as file:
         header = file.read(_AU_HEADER.size)
     if len(header) < _AU_HEADER.size:
@@ -149,6 +155,11 @@ def write_wav(path: Path, samples: Samples, rate: int = RATE) -> None:
             pipe.write(np.ascontiguousarray(samples[start:end], "<f4").data)
 
 
+def _why(words: str) -> str:
+    """ffmpeg's words, or what they mean."""
+    return f"its format is not one of {FORMATS}" if _NOT_AMONG_THEM in words else words
+
+
 def _is_wav(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(12)
@@ -156,7 +167,7 @@ def _is_wav(path: Path) -> bool:
 
 
 def _check_whole(path: Path, seconds: float, limit_s: float) -> None:
-    """A file that was cut off decodes without an error, but shorter than it says."""
+    """A file that was cut off decodes without an error, but shorter than it says; some do not say."""
     facts = probe(path)
     if facts.audio_codec in _ESTIMATED and path.suffix.lower() not in (".m4a", ".mp4", ".mov"):
         return

@@ -81,6 +81,14 @@ def test_what_is_no_clip_is_refused_by_name(upscaler: Upscaler, tmp_path: Path) 
         enlarged(upscaler, broken, tmp_path / "room")
 
 
+def test_progress_grows_to_one(upscaler: Upscaler, clip: Path, tmp_path: Path) -> None:
+    told: list[float] = []
+    recipe = UpscaleRecipe(engine=upscaler.id, clip=ref("clip"), factor=2)
+    upscaler.upscale(
+        recipe, replace(room(tmp_path, {ref("clip"): clip}), progress=lambda share, _: told.append(share)))
+    assert told == [n / FRAMES for n in range(1, FRAMES + 1)]
+
+
 def test_progress_is_told_and_may_cancel(upscaler: Upscaler, clip: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,27 @@ def test_a_voice_needs_no_moment_and_takes_no_volume() -> None:
     assert (voice_at("anna.wav").seconds, voice_at("anna.wav@1.5").seconds) == (0.0, 1.5)
     with pytest.raises(InputError, match="--voice"):
         voice_at("anna.wav@1.5:2")
+
+
+def test_a_moment_before_the_film_is_refused_as_such() -> None:
+    for refused in (voice_at, effect_at):
+        with pytest.raises(InputError, match=r"anna\.wav@-2 is before the film: seconds start at 0"):
+            refused("anna.wav@-2")
+
+
+def test_nan_is_no_moment() -> None:
+    for refused in (voice_at, effect_at):
+        with pytest.raises(InputError, match=r"anna\.wav@nan: that is no number"):
+            refused("anna.wav@nan")
+
+
+def test_an_effect_whose_file_has_a_moment_in_its_name_is_told_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "x@2").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"x@2 is a file: write .*x@2@SECONDS"):
+        effect_at(f"{tmp_path}/x@2")
+    assert effect_at(f"{tmp_path}/x@2@3").path == tmp_path / "x@2"
+    (tmp_path / "x").write_bytes(b"x")
+    assert effect_at(f"{tmp_path}/x@2").path == tmp_path / "x", "the effect that is there is meant"
 
 
 def test_a_file_that_is_called_so_is_meant(tmp_path: Path) -> None:
@@ -84,8 +107,24 @@ def test_people_are_told_what_was_chosen_and_why(files: Path) -> None:
     (("film.mp4", "--music", "music.wav", "-o", "film.mp4"), "film.mp4 exists"),
     (("film.mp4", "--sfx", "voice.wav@5", "-o", "x.mp4"), "starts at 5 s, but the video ends at 2.00 s"),
     (("film.mp4", "--music", "music.wav", "--lufs", "3", "-o", "x.mp4"), "--lufs"),
+    (("film.mp4", "--music", "music.wav", "--duck-db", "nan", "-o", "x.mp4"), "--duck-db"),
 ])
 def test_bad_input_is_one_line_a_remedy_and_exit_code_2(files: Path, arguments: tuple[str, ...], words: str) -> None:
     done = callsheet(files, *arguments)
     assert done.returncode == 2 and words in done.stderr and "→" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (files / "x.mp4").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_nothing_behind(files: Path, tmp_path: Path, number: int, code: int) -> None:
+    picture(tmp_path / "long.mp4", 300, "32x32", "color")
+    line = [sys.executable, "-m", "callsheet.doors.cli", "mix", "long.mp4", "--music", str(files / "music.wav"),
+            "-o", "f.mp4"]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(tmp_path.glob(".f-*/film.mp4")):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, words = process.communicate()
+    assert process.returncode == code and "cancelled; nothing was written" in words, words
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]

@@ -58,7 +58,7 @@ def test_the_result_says_what_was_chosen_and_why(callsheet: CallSheet, clips: li
     said = " ".join(done.stderr.split())
     assert "film.mp4 1.133 s 160x90@30 no clip has sound" in said
     assert "one pass: 2 clips to be encoded whole" in said
-    assert "34 frames: 0 copied as they were; 34 encoded (0 to conform clips); 1 transitions" in said
+    assert "34 frames in the film; 34 encoded; 1 transition" in said
     assert probe(tmp_path / "film.mp4").frames == 34
 
 
@@ -67,8 +67,17 @@ def test_programs_get_the_same_as_json(callsheet: CallSheet, clips: list[Path], 
     told = json.loads(done.stdout)
     assert (told["method"], told["frames"], told["frames_copied"], told["frames_encoded"]) == ("copy", 40, 40, 0)
     assert (told["width"], told["height"], told["fps"], told["windows"]) == (160, 90, "30", 0)
+    assert told["elapsed_s"] > 0 and told["warnings"] == [] and "seconds" not in told
     assert [clip["treatment"] for clip in told["clips"]] == ["copied", "copied"]
     assert done.stderr == ""
+
+
+def test_totals_add_up_and_equal_clips_have_one_row(callsheet: CallSheet, clips: list[Path], tmp_path: Path) -> None:
+    done = callsheet(*clips * 3, "--size", "96x64", "-t", "crossfade", "-s", "0.1", "-o", "film.mp4")
+    rows = done.stderr.splitlines()
+    assert "105 frames in the film; 135 encoded: 120 conforming, 15 joining; 5 transitions" in rows, done.stderr
+    assert f"  {clips[0]}, {clips[1]} (6 clips): conformed, it is 160x90" in rows, done.stderr
+    assert sum("conformed, it" in row for row in rows) == 1, done.stderr
 
 
 def test_size_rate_and_quality_can_be_asked_for(callsheet: CallSheet, clips: list[Path], tmp_path: Path) -> None:
@@ -124,9 +133,10 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     long = make_clip(tmp_path / "long.mp4", 900, 30, (640, 360), options=foreign("ultrafast"))
     line = [sys.executable, "-m", "callsheet.doors.cli", "splice", str(long), str(long), "-t", "fade", "-o", "film.mp4",
             "--quality", "cinematic"]
-    process = subprocess.Popen(line, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob(".film-*/run_0000.mp4")):
+    process = subprocess.Popen(line, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(tmp_path.glob(".callsheet-*/run_0000.mp4")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait() == 130
+    _, words = process.communicate()
+    assert process.returncode == 130 and "cancelled; nothing was written" in words, words
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]

@@ -126,9 +126,13 @@ def test_an_automation_that_could_not_start_its_run_is_noticed(house: House) -> 
         "payload": {"reason": "the parameters do not fit", "action": {"type": "run-deployment"}},
     }
     assert httpx.post(f"{house.api}/events", json=[event], timeout=30).status_code == 204
-    run = house.ended("trigger-failed/trigger-failed")[0]
-    assert run["state_type"] == "FAILED", "nobody overlooks a failed run"
-    assert "the parameters do not fit" in run["state"]["message"]
+
+    def told() -> bool:                               # nobody overlooks a failed run
+        runs = house.runs("trigger-failed/trigger-failed")
+        return any(
+            run["state_type"] == "FAILED" and "the parameters do not fit" in run["state"]["message"] for run in runs)
+
+    house.wait("the failed automation to be told", told)
 
 
 def test_an_event_with_a_wrong_payload_is_noticed(house: House) -> None:

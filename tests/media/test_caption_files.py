@@ -48,6 +48,25 @@ def test_words_and_times_are_read_and_markup_is_left_out(tmp_path, name, text, w
     assert cues(tmp_path, name, text) == wanted
 
 
+@pytest.mark.parametrize(("name", "text"), [("a.srt", SRT), ("a.vtt", VTT), ("a.ass", ASS)], ids=["srt", "vtt", "ass"])
+@pytest.mark.parametrize("end", ["\r", "\r\n"], ids=["cr", "crlf"])
+def test_lines_may_end_as_on_any_system(tmp_path, name, text, end):
+    (tmp_path / name).write_bytes(text.replace("\n", end).encode())
+    wanted = cues(tmp_path, f"unix{name[1:]}", text)
+    assert [(cue.start, cue.end, cue.text) for cue in read_captions(tmp_path / name)] == wanted
+
+
+@pytest.mark.parametrize("name", ["a.srt", "a.txt", "a"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_what_begins_with_webvtt_is_webvtt_whatever_its_name(tmp_path, name, mark):
+    assert cues(tmp_path, name, mark + VTT) == [(1.0, 2.5, "Hi & you now")]
+
+
+def test_a_word_that_only_begins_like_webvtt_is_not_it(tmp_path):
+    with pytest.raises(InputError, match="is no caption file"):
+        cues(tmp_path, "a.txt", "WEBVTTS are nice\n")
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path):
     assert cues(tmp_path, "a.srt", "\ufeff" + SRT)[0][2].startswith("Hello")
 

@@ -134,6 +134,54 @@ def test_a_black_picture_under_burned_captions_is_black(studio: Studio) -> None:
     assert (found.start, found.end) == near(100 / FPS, 140 / FPS)
 
 
+def lit(picture: films.Picture, top: int, left: int, side: int, luma: int = 220) -> films.Picture:
+    picture[top:top + side, left:left + side] = luma
+    return picture
+
+
+@pytest.mark.parametrize("side", [8, 12], ids=["a moon", "a candle"])
+def test_a_night_with_one_light_in_it_is_not_black(tmp_path: Path, side: int) -> None:
+    night = films.write_pictures(
+        tmp_path / "night.mp4", lambda n: lit(np.full((180, 320), 18, np.uint8), 60, 100 + n // 2, side), 75, FPS)
+    assert examine(night, Expected(heard=False)).findings == []
+
+
+def test_credits_on_black_are_not_black(tmp_path: Path) -> None:
+    def rolling(frame: int) -> films.Picture:
+        picture = np.full((180, 320), 16, np.uint8)
+        for line in range(2):                          # strokes of letters, two pixels wide
+            for stroke in range(130, 200, 7):
+                picture[160 - frame + line * 16:168 - frame + line * 16, stroke:stroke + 2] = 235
+        return picture
+
+    credits = films.write_pictures(tmp_path / "credits.mp4", rolling, 75, FPS)
+    assert examine(credits, Expected(heard=False)).findings == []
+
+
+def test_what_an_encoder_and_a_sensor_leave_of_black_is_black(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0)
+    black = films.write_pictures(
+        tmp_path / "black.mp4", lambda _: lit(grain.integers(16, 25, (180, 320)).astype(np.uint8), 90, 90, 1, 100), 50,
+        FPS)
+    assert only(examine(black, Expected(heard=False)).findings).kind is Kind.BLACK
+
+
+def test_a_picture_that_is_meant_to_stand_is_not_told_and_what_reaches_out_of_it_is(studio: Studio) -> None:
+    film = studio.film("still", studio.pictures("still", frozen=range(20, 110)))
+    meant = dataclasses.replace(studio.expected, still=((0, 75),))
+    found = only(examine(film, meant).findings)
+    assert (found.kind, found.scene, found.start, found.end) == (Kind.FROZEN, 1, 3.0, 4.4)
+    assert "or set still, where the picture is meant to stand" in found.remedy
+    assert examine(film, dataclasses.replace(studio.expected, still=((0, 75), (75, 150)))).findings == []
+
+
+def test_a_scene_that_is_meant_to_stand_may_not_be_black(studio: Studio) -> None:
+    film = studio.film("still black", studio.pictures("still black", black=range(20, 60)))
+    found = only(examine(film, dataclasses.replace(studio.expected, still=((0, 75),))).findings)
+    assert found.kind is Kind.BLACK
+    assert "still" not in found.remedy
+
+
 def test_a_film_that_is_too_short_is_told_once(studio: Studio) -> None:
     reel = studio.pictures("short", frames=FRAMES - 10)
     film = studio.film("short", reel, studio.sound[:round((FRAMES - 10) / FPS * RATE)])

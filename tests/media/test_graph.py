@@ -51,7 +51,7 @@ def test_times_are_written_in_full() -> None:
 
 
 def test_colours_are_tagged_by_a_filter_and_foreign_ones_converted() -> None:
-    drawn = filters(graph((Strip(Path("/a"), 0, 15), Strip(Path("/b"), 0, 15, foreign_matrix=True)), (FADE,)))
+    drawn = filters(graph((Strip(Path("/a"), 0, 15), Strip(Path("/b"), 0, 15, foreign_colour=True)), (FADE,)))
     assert "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv" in drawn
     assert drawn.count("out_color_matrix=bt709") == 1
 

@@ -34,6 +34,24 @@ def test_bare_samples_measure_as_a_file_does(tmp_path):
     assert measure_raw(tmp_path / "a.f32") == measure(wav(tmp_path / "a.wav", mono)).lufs
 
 
+@pytest.mark.parametrize("over_db", [9, 24])
+def test_an_unlimited_mix_measures_right_however_loud_it_is(tmp_path, over_db):
+    """ebur128's own scale ends at +10 LUFS."""
+    mono = np.random.default_rng(1).standard_normal(3 * RATE) * np.linspace(0.05, 0.2, 3 * RATE)
+    stereo(mono).tofile(tmp_path / "a.f32")
+    stereo(mono * 10 ** (over_db / 20)).tofile(tmp_path / "b.f32")
+    peak_db = 20 * np.log10(np.abs(mono).max()) + over_db
+    found = measure_raw(tmp_path / "b.f32", peak_db) - measure_raw(tmp_path / "a.f32")
+    assert found == pytest.approx(over_db, abs=0.1), f"{found:.2f} LU"
+
+
+def test_nothing_is_not_taken_for_something_where_a_peak_stands_out(tmp_path):
+    mono = np.zeros(3 * RATE)
+    mono[RATE] = 0.001
+    stereo(mono).tofile(tmp_path / "a.f32")
+    assert measure_raw(tmp_path / "a.f32", 30.0) == -70
+
+
 def test_peaks_between_samples_are_seen(tmp_path):
     """A quarter of the rate at 45 degrees: samples reach 0.707, the wave itself 1."""
     swelling = tone(0.5, hertz=RATE / 4, phase=np.pi / 4) * np.hanning(3 * RATE)

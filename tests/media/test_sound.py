@@ -1,7 +1,9 @@
 """Reading sound that strangers sent, and writing our own."""
 
 import struct
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -113,6 +115,69 @@ def test_a_wav_whose_header_promises_more_is_refused(tmp_path):
     (tmp_path / "a.wav").write_bytes(data)
     with pytest.raises(MediaUnreadable):
         read_audio(tmp_path / "a.wav")
+
+
+def with_gap(source, out, start=1.0, end=1.6):
+    """A copy whose sound misses its packets from `start` to `end`."""
+    with av.open(str(source)) as given, av.open(str(out), "w") as made:
+        streams = {stream.index: made.add_stream_from_template(stream) for stream in given.streams}
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type != "audio" or not start < packet.pts * packet.time_base < end:
+                packet.stream = streams[packet.stream.index]
+                made.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize("name", ["gap.mp4", "gap.mkv"])
+def test_what_comes_after_a_gap_stays_in_its_place(tmp_path, name):
+    whole = make(tmp_path / "whole.mp4", "-c:a", "aac", source="aevalsrc='0.5*sin(2*PI*440*t)*gt(t,2)':d=3:s=48000")
+    found = np.flatnonzero(np.abs(read_audio(with_gap(whole, tmp_path / name))[:, 0]) > 0.25)[0] / RATE
+    assert found == pytest.approx(2.0, abs=0.03), f"the tone begins at {found:.3f} s, not at 2 s"
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("a.m4a", ("-c:a", "aac")), ("a.mp3", ()), ("a.flac", ()), ("a.mkv", ("-c:a", "libopus")),
+    ("a.ts", ("-c:a", "aac")),
+])
+def test_gaps_are_looked_for_without_changing_a_sound_that_has_none(tmp_path, name, options):
+    source = make(tmp_path / name, *options, source="anoisesrc=d=1:r=48000:seed=4:a=0.5")
+    if name == "a.ts":
+        run(Command(("-i", local_input(source), "-c", "copy", local_input(source.with_suffix(".mp4"))), "copy"))
+        source = source.with_suffix(".mp4")
+    command = decode_command(source, tmp_path / "new.au", RATE, 60)
+    run(command)
+    plain = [word.removeprefix("aresample=async=1,").replace("new.au", "old.au") for word in command.arguments]
+    run(Command(tuple(plain), "decode as before"))
+    assert plain != list(command.arguments)
+    assert (tmp_path / "new.au").read_bytes() == (tmp_path / "old.au").read_bytes()
+
+
+def test_a_wav_has_no_timestamps_to_look_at(tmp_path):
+    assert "aresample" not in " ".join(decode_command(tmp_path / "a", tmp_path / "b", RATE, 5, wav=True).arguments)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "length not told"])
+def test_a_sound_that_is_shorter_than_its_film_is_whole(tmp_path, told):
+    path = make(tmp_path / "a.mkv", "-f", "lavfi", "-i", "color=red:s=32x32:r=25:d=4", "-map", "0:a", "-map", "1:v")
+    if not told:
+        path.write_bytes(path.read_bytes().replace(b"DURATION", b"SOMETHNG"))
+    assert len(read_audio(path)) == pytest.approx(RATE, rel=0.03)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.caf", ()), ("a.au", ()), ("a.wma", ("-c:a", "wmav2"))])
+def test_a_format_that_is_not_taken_is_told_with_those_that_are(tmp_path, name, options):
+    make(tmp_path / name, *options)
+    wanted = rf"{name} cannot be read as sound \(its format is not one of wav, flac, mp3, ogg, .*\)"
+    with pytest.raises(MediaUnreadable, match=wanted):
+        read_audio(tmp_path / name)
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    make(tmp_path / "a.wav").rename(tmp_path / "a:b.wav")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_audio(Path("a:b.wav"))) == RATE
 
 
 def test_a_stranger_s_file_is_opened_under_the_hostile_options(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from prefect.logging import disable_run_logger
@@ -12,6 +13,7 @@ from callsheet import plan
 from callsheet.errors import QualityRefused
 from callsheet.film import Film
 from callsheet.media.findings import Finding, Kind
+from callsheet.media.retakes import Attempt, best, retake, told
 from callsheet.models import (
     Actor,
     Check,
@@ -27,9 +29,9 @@ from callsheet.models import (
 from callsheet.presets import Quality, TransitionKind
 from callsheet.recipe import Recipe, Stage, digest
 from callsheet.recipes import Choices, EngineId
-from callsheet.store.base import Outcome
+from callsheet.store.base import Outcome, Room
 from callsheet.store.make import make
-from tasks.gate import attempts, passed, retake
+from tasks.gate import Attempts
 from tasks.run import current, running
 from tests.support.prefect_server import unconfigured
 
@@ -130,6 +132,34 @@ def test_a_retaken_film_is_delivered_under_the_keys_of_the_first_attempt() -> No
     assert [f.key for f in planned(again).upload.files] == [f.key for f in before.upload.files]
 
 
+def tried(*retaken: int, kind: Kind = Kind.BLACK) -> list[Attempt]:
+    """Attempts with the second scene retaken so often; the more often, the longer it is black."""
+    asked = order(retries=5)
+    return [
+        Attempt(
+            planned(asked.model_copy(update={"scenes": tuple(
+                scene.model_copy(update={"retake": n if at == 1 else 0}) for at, scene in enumerate(asked.scenes))})),
+            (finding(kind).model_copy(update={"end": 4.0 + n}), finding(kind)),
+        )
+        for n in retaken
+    ]
+
+
+def test_only_what_a_retake_can_mend_makes_an_attempt_worse() -> None:
+    assert best(tried(2, 1, 3)).film.order.scenes[1].retake == 1
+    assert best(tried(2, 1, 3, kind=Kind.LOUDNESS)).film.order.scenes[1].retake == 2, "the earlier one"
+
+
+def test_each_retake_is_told_with_its_reason_and_whether_it_was_worth_it() -> None:
+    attempts = tried(0, 1, 2)
+    assert list(told(attempts, attempts[2].film)) == [
+        "scene 2 was shot anew (retake 1): it is black", "scene 2 was shot anew (retake 2): it is black"]
+    assert list(told(attempts, attempts[1].film)) == [
+        "scene 2 was shot anew (retake 1): it is black",
+        "scene 2 was shot anew (retake 2), but an earlier attempt is delivered: it is black"]
+    assert list(told(attempts[:1], attempts[0].film)) == []
+
+
 # ---- with a store
 
 
@@ -145,14 +175,21 @@ def in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def produced(asked: Order, faults: Callable[[Film], list[Finding]]) -> list[tuple[list[int] | None, bool]]:
     """The retakes of each attempt, and whether it was delivered, as the flow goes through them."""
     seen = []
-    for film in attempts(asked, planned):
+    attempts = Attempts(asked, planned)
+    for film in attempts:
 
         def check(room: object, film: Film = film) -> Outcome:
             return Outcome(facts={"findings": [found.model_dump(mode="json") for found in faults(film)]})
 
-        make(film.check, check, current().records)
-        seen.append((retakes(film.order), passed(asked, film)))
+        for recipe in (film.mix, film.check):
+            make(recipe, check if recipe is film.check else mixed, current().records)
+        seen.append((retakes(film.order), attempts.passed(film)))
     return seen
+
+
+def mixed(room: Room) -> Outcome:
+    room.path("film.mp4").write_bytes(b"a film")
+    return Outcome(files={"main": room.path("film.mp4")})
 
 
 def mended_by(retake: int) -> Callable[[Film], list[Finding]]:
@@ -169,9 +206,26 @@ def test_a_film_is_delivered_once_its_scenes_are_mended_and_a_rerun_goes_the_sam
     assert produced(order(retries=3), lambda film: pytest.fail("it was checked before")) == wanted
 
 
-def test_what_no_retake_mends_is_delivered_in_the_end() -> None:
-    assert produced(order(retries=2), mended_by(100)) == [
-        ([0, 0, 0], False), ([0, 1, 0], False), ([0, 2, 0], True)]
+def test_what_no_retake_mends_is_delivered_in_the_end_as_it_was_first() -> None:
+    tried = [([0, 0, 0], False), ([0, 1, 0], False), ([0, 2, 0], False)]
+    assert produced(order(retries=2), mended_by(100)) == [*tried, ([0, 0, 0], True)]
+
+
+@pytest.mark.parametrize(("black_s", "delivered"), [
+    ((0.5, 4.5, 3), 0), ((3, 0.5, 3), 1), ((3, 2, 1), 2), ((1, 1, 1), 0), ((2, 1, 1), 1),
+])
+def test_when_nothing_is_left_to_try_the_attempt_with_the_least_to_mend_is_delivered_and_a_rerun_agrees(
+    black_s: tuple[float, ...], delivered: int
+) -> None:
+    def faults(film: Film) -> list[Finding]:
+        long = finding().model_copy(update={"end": 3 + black_s[film.order.scenes[1].retake]})
+        return [long, finding(Kind.LOUDNESS, None).model_copy(update={"end": 100})]
+
+    went = produced(order(retries=2), faults)
+    assert went[-1] == ([0, delivered, 0], True)
+    assert [passed for _, passed in went].count(True) == 1
+    assert [each[0][1] for each in went if each[0]] == [0, 1, 2, *([delivered] if delivered < 2 else [])]
+    assert produced(order(retries=2), lambda film: pytest.fail("it was checked before")) == went
 
 
 def test_a_scene_that_fails_only_later_has_retakes_of_its_own() -> None:
@@ -186,13 +240,32 @@ def test_warnings_alone_deliver() -> None:
     assert produced(order(CheckPolicy.WARN), mended_by(100)) == [([0, 0, 0], True)]
 
 
-def test_stop_delivers_nothing_and_says_what_was_found_and_what_to_do() -> None:
+def refused(*findings: Finding) -> QualityRefused:
     with pytest.raises(QualityRefused) as caught:
-        produced(order(CheckPolicy.STOP), lambda film: [finding(), finding(Kind.LOUDNESS, None)])
-    assert (caught.value.code, caught.value.retryable) == ("check.refused", False)
-    words = str(caught.value)
+        produced(order(CheckPolicy.STOP), lambda film: list(findings))
+    return caught.value
+
+
+def test_stop_delivers_nothing_and_says_what_was_found_and_what_to_do() -> None:
+    error = refused(finding(), finding(Kind.LOUDNESS, None))
+    assert (error.code, error.retryable) == ("check.refused", False)
+    words = str(error)
     assert "t is not delivered, 2 found: scene 2, 3.00 to 4.50 s: it is black: do something; the film: it is" in words
-    assert "or set the policy of checks to retry" in words
+    assert "set the policy of checks to retry (such scenes are shot anew) or to warn (it is delivered)" in words
+
+
+def test_shooting_anew_is_no_remedy_for_what_it_cannot_mend() -> None:
+    words = str(refused(finding(Kind.SILENT), finding(Kind.LOUDNESS, None)))
+    assert "retry" not in words
+    assert words.endswith("mend that, or set the policy of checks to warn (it is delivered)")
+
+
+def test_a_refused_film_can_be_looked_at(tmp_path: Path) -> None:
+    error = refused(finding())
+    kept = Path(unquote(urlsplit(error.facts["film"]).path))
+    assert kept.read_bytes() == b"a film"
+    assert error.facts["film"] in str(error)
+    assert error.facts["job_id"] == planned(order(CheckPolicy.STOP)).job_id
 
 
 def test_stop_delivers_a_film_without_findings() -> None:

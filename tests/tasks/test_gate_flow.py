@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from callsheet.contact_sheet import page
+from callsheet.doors.preview import planned
 from callsheet.engines.placeholder import PlaceholderEngine
 from callsheet.errors import QualityRefused
 from callsheet.media.ffmpeg import Command, local_input, run
+from callsheet.media.probe import probe
 from callsheet.models import Actor, Check, CheckPolicy, Format, Generate, Order, Scene, SourceFile, Transition
 from callsheet.presets import Quality, TransitionKind
 from callsheet.production import Production, Status
 from callsheet.recipes import ClipRecipe
 from callsheet.store.base import Outcome, Room
+from callsheet.store.sources import admit
+from tasks.run import running
 from tests.support.prefect_server import unconfigured
-from tests.support.world import AVA, EXAMPLES
+from tests.support.world import AVA, EXAMPLES, path_of
 
 pytestmark = pytest.mark.slow
 
@@ -89,13 +95,43 @@ def test_each_policy_has_its_way_with_a_black_scene(home: Path, shots: list[str]
     assert shots == [], "everything was kept"
 
     mended = produce(CheckPolicy.RETRY)
-    assert (mended.status, mended.warnings) == (Status.MADE, ())
+    assert (mended.status, mended.warnings) == (
+        Status.MADE, ("scene 2 was shot anew (retake 1): the picture is black",))
+    rows = [(row.stage, row.label) for row in mended.stages if row.label.startswith("scene 2")]
+    assert rows == [
+        ("segments", "scene 2, segment 1"), ("conform", "scene 2, segment 1"),
+        ("segments", "scene 2, segment 1 (rejected)"), ("conform", "scene 2, segment 1 (rejected)")]
+    assert [row.stage for row in mended.stages].count("check") == 2, "the rejected attempt was made too, and cost"
+    assert [row.stage for row in mended.stages].count("upload") == 1
     assert shots == ["scene 2, segment 1"], "nothing but the black scene is shot anew"
     assert mended.job_id in mended.video
     assert len(films(home)) == 2
 
     shots.clear()
     again = produce(CheckPolicy.RETRY)
-    assert (again.video, again.warnings, again.made_at) == (mended.video, (), mended.made_at)
+    assert (again.video, again.warnings, again.made_at) == (mended.video, mended.warnings, mended.made_at)
     assert all(row.cached for row in again.stages)
     assert shots == [], "a rerun goes the same way and finds everything made"
+    assert to_make(CheckPolicy.RETRY) == []
+
+
+def to_make(policy: CheckPolicy) -> list[str]:
+    """What the plan says that is still to make."""
+    with running("plan") as run:
+        plan = planned(admit(order(policy), run.sources), run)[1]
+    return [stage.stage.value for stage in plan.stages if stage.to_make]
+
+
+def test_a_batch_shows_where_the_film_that_it_refused_can_be_looked_at(
+    home: Path, shots: list[str], tmp_path: Path
+) -> None:
+    from flows.batch import _ended
+
+    with pytest.raises(QualityRefused) as caught:
+        produce(CheckPolicy.STOP)
+    shown = _ended(order(CheckPolicy.STOP), datetime.now(UTC), caught.value)
+    assert (shown.status, shown.video, shown.error_code) == (Status.FAILED, "", "check.refused")
+    assert probe(path_of(shown.kept)).frames == 48
+    assert shown.job_id == caught.value.facts["job_id"]
+    assert shown.kept in page("night", [shown], datetime.now(UTC), "file:///elsewhere/", {})
+    assert _ended(order(CheckPolicy.STOP), datetime.now(UTC), ValueError("x")).kept == ""
