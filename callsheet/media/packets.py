@@ -69,8 +69,7 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
     with _opened(path, name) as (container, stream):
         context, clock = stream.codec_context, _clock(stream, fps)
         sets = context.extradata or b""
-        mp4 = "mp4" in container.format.name
-        h264 = context.name == "h264" and sets[:1] == b"\1" and len(sets) > 6 and mp4
+        h264 = not _no_source(container, stream)
         cuts: set[int] = set()
         early: set[int] = set()                       # decoded, but an earlier frame is still to come
         next_shown = count = delay = 0
@@ -96,12 +95,9 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
         if early or next_shown != count or count == 0:
             raise _refused(name, f"shows {next_shown} frames in a row but holds {count}")
         obstacle = (
-            f"is {context.name}, not H.264" if context.name != "h264"
-            else "is H.264 in another container: packets are copied from MP4 only" if not mp4
-            else "has no parameter sets in its header" if not h264
-            else "carries parameter sets among its pictures" if in_band
-            else "does not begin with an IDR frame" if 0 not in cuts
-            else ""
+            _no_source(container, stream)
+            or ("carries parameter sets among its pictures" if in_band else "")
+            or ("does not begin with an IDR frame" if 0 not in cuts else "")
         )
         return PacketTable(
             frames=count, cuts=frozenset({0, count} if obstacle else {*cuts, count}), delay=delay, even=even,
@@ -109,6 +105,17 @@ def timetable(path: Path, fps: Fraction, name: str) -> PacketTable:
             width=stream.width, height=stream.height,
             colour=(int(context.color_primaries), int(context.color_trc), int(context.colorspace)),
         )
+
+
+def _no_source(container: InputContainer, stream: VideoStream) -> str:
+    """Why no packet can be copied out of it, whatever is in them; empty for H.264 in MP4."""
+    context, sets = stream.codec_context, stream.codec_context.extradata or b""
+    return (
+        f"is {context.name}, not H.264" if context.name != "h264"
+        else "is H.264 in another container: packets are copied from MP4 only" if "mp4" not in container.format.name
+        else "has no parameter sets in its header" if sets[:1] != b"\1" or len(sets) <= 6
+        else ""
+    )
 
 
 def _units(packet: VideoPacket, avcc: bytes) -> frozenset[int]:
