@@ -46,7 +46,7 @@ demo: $(VENV)/run.done
 
 test: lint $(VENV)/dev.done $(VENV)/faces.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
-	$(BIN)/python -m pytest -m 'slow and not soak' -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m 'slow and not soak' -n 2 --dist loadfile
 
 fast: $(VENV)/dev.done $(VENV)/faces.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
