@@ -264,8 +264,11 @@ def _unwritten(recipe: ConformRecipe) -> tuple[str, ...]:
     if not recipe.cues:
         return ()
     from callsheet.media.captions import boxes
+    from callsheet.media.karaoke import unlit
 
-    return boxes(recipe.cues)
+    dark = unlit(recipe.cues) if recipe.style and recipe.style.karaoke else 0
+    told = f"karaoke: no times of words are known for {dark} of {len(recipe.cues)} captions: shown without highlight"
+    return (*boxes(recipe.cues), *((told,) if dark else ()))
 
 
 def _checked(recipe: ConformRecipe, made: Path) -> Mapping[str, Any]:

@@ -191,7 +191,7 @@ def _facts(
 
 
 def _no_refs(ref: Ref) -> Path:
-    raise NotImplementedError                         # clips are given as paths
+    raise AssertionError(f"{ref.stage}: clips by hand are given as paths")
 
 
 def _no_facts(ref: Ref) -> dict[str, Any]:

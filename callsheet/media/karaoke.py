@@ -48,6 +48,11 @@ def one_at_a_time(cues: Iterable[Cue], karaoke: bool) -> list[Shown]:
     return flat
 
 
+def unlit(cues: Iterable[Cue]) -> int:
+    """How many cues karaoke cannot highlight, because nobody knows when their words are heard."""
+    return sum(1 for cue in cues if letters(cue.text) and not _words(cue))
+
+
 @dataclass(frozen=True)
 class _Word:
     """When letters `first` to `last` of a cue are spoken."""

@@ -16,7 +16,7 @@ from callsheet.media.encode import ticks, timescale
 from callsheet.media.ffmpeg import Command, local_input, run
 from callsheet.media.packets import inspect
 from callsheet.media.probe import probe
-from callsheet.models import Cue
+from callsheet.models import CaptionStyle, Cue, SpokenWord
 from callsheet.recipes import ConformRecipe, EncodeSettings
 from tests.media.clips import (
     FAST,
@@ -287,6 +287,15 @@ def test_cues_change_the_frames_in_which_they_are_shown_and_no_other(tmp_path: P
         if np.abs(luma(a).astype(int) - luma(b)).max() > 60
     ]
     assert different == list(range(6, 12))
+
+
+def test_karaoke_that_knows_no_times_of_words_says_so(tmp_path: Path) -> None:
+    raw, heard = make_clip(tmp_path / "raw.mp4", 24, 24), SpokenWord(text="Hello", start=0.1, end=0.3)
+    cues = (Cue(text="Hello", start=0.0, end=0.4, words=(heard,)), Cue(text="there", start=0.5, end=0.9))
+    sung = plain(fps=24, frames=24, cues=cues, style=CaptionStyle(karaoke=True))
+    (told,) = conform(sung, room_in(tmp_path / "sung", raw)).warnings
+    assert "known for 1 of 2 captions" in told, told
+    assert conform(plain(fps=24, frames=24, cues=cues), room_in(tmp_path / "plain", raw)).warnings == ()
 
 
 def test_the_facts_say_what_came_out(tmp_path: Path) -> None:
