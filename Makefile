@@ -73,7 +73,7 @@ lock: $(VENV)/dev.done
 	$(BIN)/python -m pip --disable-pip-version-check -q install uv
 	$(BIN)/uv pip compile -q pyproject.toml --extra build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements.lock
-	$(BIN)/uv pip compile -q pyproject.toml --extra build --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile -q pyproject.toml --extra build --extra dev --extra worker --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q requirements-faces.in --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements-dev.lock -o requirements-faces.lock

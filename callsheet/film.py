@@ -70,7 +70,7 @@ class Film:
 
 def order_fingerprint(order: Order) -> str:
     """Names an admitted order: paths are labels, digests decide."""
-    return digest(canonical({"order": _without_paths(order.model_dump(mode="json", exclude={"job_id"}))}))
+    return digest(canonical({"order": _without_paths(order.model_dump(mode="json", exclude={"job_id", "budget"}))}))
 
 
 def _without_paths(value: object) -> object:

@@ -292,8 +292,13 @@ class Gpu(StrEnum):
     """Where the GPU half runs."""
 
     AUTO = "auto"
+    """The pool when RunPod is configured, else here."""
     HERE = "here"
+    """In the run's own process: a workstation, the demo, inside a pod."""
     POOL = "pool"
+    """One `shoot` on the GPU work pool: a warm machine for many actors."""
+    ENDPOINT = "endpoint"
+    """One job a recipe to a RunPod serverless endpoint with our handler."""
 
 
 class CheckPolicy(StrEnum):
@@ -335,6 +340,8 @@ class Order(Frozen):
     """Of the scenes; posters and takes follow each actor's own."""
     job_id: Slug | None = None
     """Names the delivery keys; None takes the order's fingerprint."""
+    budget: float | None = Field(None, gt=0, le=10_000)
+    """USD that the order's GPU work may cost in all; None sets no limit of its own. Determines no picture."""
 
     @property
     def delivered(self) -> Format:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callsheet.errors import SettingInvalid
 from callsheet.models import Gpu
+from callsheet.pricing import CARDS, Card, card
 
 HIDDEN = "(set, hidden)"
 """What stands for a secret's value wherever people look."""
@@ -75,7 +76,16 @@ def _postgres_address(value: Any) -> Any:
     return str(value).strip()
 
 
+def _cards(value: Any) -> str:
+    named = [part.strip() for part in str(value).split(",") if part.strip()]
+    try:
+        return ",".join(card(name).name for name in named)
+    except KeyError as unknown:
+        raise ValueError(f"{unknown.args[0]} is not one of {', '.join(each.name for each in CARDS)}") from None
+
+
 Text = Annotated[str, BeforeValidator(_stripped)]
+Usd = Annotated[float, Field(gt=0, le=1_000_000)]
 Secret = Annotated[SecretStr, Field(min_length=1), BeforeValidator(_stripped)]
 Bucket = Annotated[str, _matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name")]
 Region = Annotated[str, _matching(r"[a-z0-9-]{2,32}", "a region's name, such as us-west-1")]
@@ -139,10 +149,36 @@ class Settings(BaseSettings):
         "CALLSHEET_FFMPEG", meaning="The ffmpeg program. Default: the one that is installed with callsheet")
     gpu: Gpu = _setting(
         "CALLSHEET_GPU", default=Gpu.AUTO,
-        meaning="Where GPU work runs: here (in the run's own process) or pool (the gpu work pool). auto is here, "
-                "until the RunPod worker exists")
+        meaning="Where GPU work runs: here (in the run's own process), pool (the GPU work pool) or endpoint (a RunPod "
+                "serverless endpoint). auto is the pool when RUNPOD_API_KEY is set, else here")
     runpod_api_key: Secret | None = _setting(
         "RUNPOD_API_KEY", meaning="RunPod account key: serverless endpoints and the GPU work pool")
+    runpod_endpoint: Annotated[str, _matching(r"[A-Za-z0-9_-]{3,64}", "an endpoint's id")] | None = _setting(
+        "RUNPOD_ENDPOINT_ID", meaning="Serverless endpoint that runs our image; `callsheet runpod up` creates one")
+    runpod_api: WebAddress = _setting(
+        "CALLSHEET_RUNPOD_API", default="https://api.runpod.io",
+        meaning="RunPod's control plane: pods, endpoints, volumes, prices, bills. Default: https://api.runpod.io")
+    runpod_jobs: WebAddress = _setting(
+        "CALLSHEET_RUNPOD_JOBS", default="https://api.runpod.ai/v2",
+        meaning="RunPod's jobs: /run, /status and the rest below it. Default: https://api.runpod.ai/v2")
+    runpod_image: Text | None = _setting(
+        "CALLSHEET_RUNPOD_IMAGE", meaning="Container image of pods and endpoint, built from infra/")
+    runpod_gpus: Annotated[str, BeforeValidator(_cards)] = _setting(
+        "CALLSHEET_RUNPOD_GPUS", default="A40,L40S",
+        meaning="Cards that may be rented, with commas between them: A40, L40S, RTX A6000, A100, H100. Default: "
+                "A40,L40S")
+    runpod_volume: Annotated[str, _matching(r"[A-Za-z0-9_-]{3,64}", "a volume's id")] | None = _setting(
+        "CALLSHEET_RUNPOD_VOLUME", meaning="Network volume with the models, mounted in every pod")
+    prefect_public_url: WebAddress | None = _setting(
+        "CALLSHEET_PREFECT_PUBLIC_URL", meaning="Address under which pods reach Prefect's API, such as "
+                                                "https://prefect.studio.example/api")
+    budget_batch: Usd | None = _setting("CALLSHEET_BUDGET_BATCH", meaning="USD that one batch may cost in a day")
+    budget_day: Usd | None = _setting("CALLSHEET_BUDGET_DAY", meaning="USD that a day (UTC) may cost, whoever asks")
+    budget_order: Usd | None = _setting(
+        "CALLSHEET_BUDGET_ORDER", meaning="USD that one order may cost, where it says no budget of its own")
+    budget_soft: Annotated[float, Field(gt=0, le=1)] = _setting(
+        "CALLSHEET_BUDGET_SOFT", default=0.8,
+        meaning="Share of a budget after which no further film is begun; those begun are finished. Default: 0.8")
     aws_access_key_id: Text | None = _setting(
         "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", meaning="AWS access key id. Default: boto3's own search")
     aws_secret_access_key: Secret | None = _setting(
@@ -203,6 +239,18 @@ class Settings(BaseSettings):
         if self.lora_folders is None:
             return (self.home / "loras",)
         return tuple(Path(folder) for folder in self.lora_folders.split(os.pathsep))
+
+    @property
+    def gpu_place(self) -> Gpu:
+        """Where GPU work runs, `auto` resolved: the pool when RunPod is configured, else here."""
+        if self.gpu is not Gpu.AUTO:
+            return self.gpu
+        return Gpu.POOL if self.runpod_api_key else Gpu.HERE
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The cards that may be rented, cheapest choice of the user first."""
+        return tuple(card(name) for name in self.runpod_gpus.split(","))
 
     @property
     def allowed_hosts(self) -> frozenset[tuple[str, int]]:

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("engines", "speech", "faces", "lora", "media", "store")
+ROOMS = ("engines", "speech", "faces", "lora", "media", "store", "runpod")
+DOORS_OVER_THERE = tuple(f"callsheet.runpod.{name}" for name in ("handler", "stagehand", "entrypoint", "worker"))
+"""What a machine at RunPod is entered by, and what sends work there."""
 SHARED = ("callsheet.store.base", "callsheet.media.ffmpeg", "callsheet.media.probe", "callsheet.runpod.client")
 RANK = {"top": 0, "room": 1, "tasks": 2, "flows": 3, "doors": 4}
 HEAVY = ("torch", "diffusers", "transformers", "boto3", "botocore", "prefect", "pandas", "pyarrow", "av")
@@ -33,7 +35,7 @@ def where(module: str) -> tuple[str, str]:
         return parts[0], parts[0]
     if parts[0] == "deployments":
         return "doors", "deployments"
-    if len(parts) > 1 and parts[1] == "doors":
+    if len(parts) > 1 and parts[1] == "doors" or module in DOORS_OVER_THERE:
         return "doors", "doors"
     if len(parts) > 1 and parts[1] in ROOMS:
         return "room", parts[1]
