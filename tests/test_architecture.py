@@ -37,7 +37,7 @@ def where(module: str) -> tuple[str, str]:
         return parts[0], parts[0]
     if parts[0] == "deployments":
         return "doors", "deployments"
-    if len(parts) > 1 and parts[1] == "doors" or module in DOORS_OVER_THERE:
+    if (len(parts) > 1 and parts[1] == "doors") or module in DOORS_OVER_THERE:
         return "doors", "doors"
     if len(parts) > 1 and parts[1] in ROOMS:
         return "room", parts[1]
