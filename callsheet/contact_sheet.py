@@ -31,7 +31,7 @@ article > div { padding: 1rem 1.1rem 1.2rem; }
 .head { display: flex; gap: .9rem; align-items: center; }
 .head img { width: 64px; height: 64px; border-radius: 8px; object-fit: cover; }
 .badge { font-size: .78rem; font-weight: 600; padding: .1rem .55rem; border-radius: 99px; border: 1.5px solid; }
-.made { color: var(--made); } .waiting { color: var(--waiting); }
+.made { color: var(--made); } .waiting, .stopped { color: var(--waiting); }
 .failed, .cancelled { color: var(--failed); }
 .takes { display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem; margin-top: .8rem; }
 .takes video { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 6px; background: #000; }
@@ -93,11 +93,15 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
  poster="{_link(p.thumbnail, base)}" src="{_link(p.video, base)}">{track}</video>
 <div>{_head(p, base)}
 <p class="soft">{p.duration:.2f} s &middot; {escape(p.format)} &middot; pictures by {escape(by)} &middot;
- {cached} of {len(p.stages)} stages were there already</p>{notes}
+ {cached} of {len(p.stages)} stages were there already{_cost(p)}</p>{notes}
 <div class="takes">{takes}</div>
 <p class="links"><a href="{_link(p.video, base)}">video</a>
  <a href="{_link(p.posters[p.actor_id], base)}">poster</a>{captions}{stems}</p>
 {_stages(p)}</div></article>"""
+
+
+def _cost(p: Production) -> str:
+    return f" &middot; GPU work ${p.cost_usd:.4f}" if p.cost_usd else ""
 
 
 def _caption_source(url: str, base: str, texts: Mapping[str, str]) -> str:

@@ -159,6 +159,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("title", of(Order, "title"), "Title of the film; the script's, or the actor's name, when empty.",
            "Rain at last"),
     Column("job_id", Slug, "Names the delivery; unique in the manifest.", "rain_01"),
+    Column("budget", of(Order, "budget"), "USD that the film's GPU work may cost in all.", "2.50"),
     Column("poster_frame_url", Annotated[str, Field(max_length=2000)], "Output: written back after the poster was "
            "made.", "s3://bucket/actors/.../poster.jpeg"),
 )

@@ -301,6 +301,15 @@ class Gpu(StrEnum):
     """One job a recipe to a RunPod serverless endpoint with our handler."""
 
 
+class Purse(Frozen):
+    """Whose money a run spends, beside its order's own budget."""
+
+    batch: str = Field("", max_length=200)
+    """The batch it belongs to, such as `actors-2026-11-20`; empty for a film by itself."""
+    budget: float | None = Field(None, ge=0.01, le=1_000_000)
+    """USD that the batch may cost; None takes CALLSHEET_BUDGET_BATCH."""
+
+
 class CheckPolicy(StrEnum):
     """What findings of the quality gate lead to."""
 
@@ -340,7 +349,7 @@ class Order(Frozen):
     """Of the scenes; posters and takes follow each actor's own."""
     job_id: Slug | None = None
     """Names the delivery keys; None takes the order's fingerprint."""
-    budget: float | None = Field(None, gt=0, le=10_000)
+    budget: float | None = Field(None, ge=0.01, le=10_000)
     """USD that the order's GPU work may cost in all; None sets no limit of its own. Determines no picture."""
 
     @property

@@ -178,7 +178,7 @@ class Reader:
         if self.mistakes or self.problems or not scenes:
             return None
         once = self.disk.once
-        given = {name: words[name] for name in ("quality", "fit", "seed", "job_id") if name in words}
+        given = {name: words[name] for name in ("quality", "fit", "seed", "job_id", "budget") if name in words}
         try:
             order = Order(
                 title=words.get("title") or (script.title if script else "") or cast[0].display_name,

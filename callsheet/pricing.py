@@ -7,7 +7,7 @@ catalogue, where it can be reached, goes before the list (`Rate.source` tells). 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
@@ -28,9 +28,9 @@ class Card(Frozen):
     pool: str
     """RunPod's pool, for endpoints."""
     memory_gb: int
-    pod_usd_per_hour: float | None = None
-    """List price; None where only the catalogue knows it."""
-    job_usd_per_second: float | None = None
+    pod_usd_per_hour: float
+    """List price."""
+    job_usd_per_second: float
     """List price on an endpoint, which is dearer than a pod."""
     speed: float = 1.0
     """Against an L40S, for estimates."""
@@ -41,8 +41,10 @@ CARDS: tuple[Card, ...] = (
          job_usd_per_second=0.00034, speed=0.6),
     Card(name="L40S", id="NVIDIA L40S", pool="ADA_48_PRO", memory_gb=48, pod_usd_per_hour=0.99,
          job_usd_per_second=0.00053),
-    Card(name="RTX A6000", id="NVIDIA RTX A6000", pool="AMPERE_48", memory_gb=48, speed=0.6),
-    Card(name="A100", id="NVIDIA A100 80GB PCIe", pool="AMPERE_80", memory_gb=80, speed=1.1),
+    Card(name="RTX A6000", id="NVIDIA RTX A6000", pool="AMPERE_48", memory_gb=48, pod_usd_per_hour=0.79,
+         job_usd_per_second=0.00034, speed=0.6),
+    Card(name="A100", id="NVIDIA A100 80GB PCIe", pool="AMPERE_80", memory_gb=80, pod_usd_per_hour=1.64,
+         job_usd_per_second=0.00076, speed=1.1),
     Card(name="H100", id="NVIDIA H100 80GB HBM3", pool="ADA_80_PRO", memory_gb=80, pod_usd_per_hour=2.49,
          job_usd_per_second=0.00116, speed=2.0),
 )
@@ -72,21 +74,60 @@ def card(name_or_id: str) -> Card:
     raise KeyError(name_or_id)
 
 
-def pod_rate(of: Card) -> Rate | None:
-    """List price of a pod; None where the list has none."""
-    if of.pod_usd_per_hour is None:
-        return None
+def pod_rate(of: Card) -> Rate:
+    """List price of a pod."""
     return Rate(gpu=of.id, usd_per_second=of.pod_usd_per_hour / HOUR_S)
 
 
-def job_rate(of: Card) -> Rate | None:
-    """List price of a second on an endpoint; None where the list has none."""
-    return None if of.job_usd_per_second is None else Rate(gpu=of.id, usd_per_second=of.job_usd_per_second)
+def job_rate(of: Card) -> Rate:
+    """List price of a second on an endpoint."""
+    return Rate(gpu=of.id, usd_per_second=of.job_usd_per_second)
 
 
-def dearest(rates: Iterable[Rate | None]) -> Rate:
-    """The highest rate: what the worst case is reckoned with. Raises ValueError when none is known."""
-    return max((rate for rate in rates if rate is not None), key=lambda rate: rate.usd_per_second)
+def dearest(rates: Iterable[Rate]) -> Rate:
+    """The highest rate: what the worst case is reckoned with."""
+    return max(rates, key=lambda rate: rate.usd_per_second)
+
+
+class Estimate(Frozen):
+    """What GPU work that is to make will cost."""
+
+    recipes: int = 0
+    seconds: float = 0.0
+    """Expected on the first of the allowed cards, warm."""
+    usd: float = 0.0
+    """Expected."""
+    worst_usd: float = 0.0
+    """On the dearest of the allowed cards, every job taking as long as it may."""
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(
+            recipes=self.recipes + other.recipes, seconds=self.seconds + other.seconds, usd=self.usd + other.usd,
+            worst_usd=self.worst_usd + other.worst_usd,
+        )
+
+
+def jobs_estimate(recipes: Iterable[Recipe], cards: Sequence[Card]) -> Estimate:
+    """One job a recipe on an endpoint. Cold starts count in the worst case, one a job."""
+    first, total = cards[0], Estimate()
+    for recipe in recipes:
+        seconds = expected_s(recipe, first.speed)
+        worst = max(job_rate(each).cost(worst_s(recipe, each.speed) + COLD_START_S + IDLE_S) for each in cards)
+        total += Estimate(recipes=1, seconds=seconds, usd=job_rate(first).cost(seconds), worst_usd=worst)
+    return total
+
+
+def pod_estimate(recipes: Sequence[Recipe], cards: Sequence[Card]) -> Estimate:
+    """One pod that makes all of them: one cold start, and never more than its deadline."""
+    if not recipes:
+        return Estimate()
+    first = cards[0]
+    worst = dearest(pod_rate(each) for each in cards)
+    seconds = sum(expected_s(recipe, first.speed) for recipe in recipes)
+    return Estimate(
+        recipes=len(recipes), seconds=seconds, usd=pod_rate(first).cost(seconds + COLD_START_S),
+        worst_usd=worst.cost(deadline_s(recipes, cards) + COLD_START_S),
+    )
 
 
 # ---- how long it takes
@@ -109,6 +150,7 @@ _UPSCALE_S = 20.0
 _SLACK = 4.0
 """How much longer than expected a job may take before it is stopped."""
 _LEAST_S = 120.0
+_LEAST_POD_S = 600.0
 
 
 def expected_s(recipe: Recipe, speed: float = 1.0) -> float:
@@ -124,6 +166,13 @@ def expected_s(recipe: Recipe, speed: float = 1.0) -> float:
 def worst_s(recipe: Recipe, speed: float = 1.0) -> float:
     """Seconds after which a job for it is stopped (`policy.executionTimeout`): so the most it can take."""
     return float(math.ceil(max(_LEAST_S, _SLACK * expected_s(recipe, speed))))
+
+
+def deadline_s(recipes: Iterable[Recipe], cards: Sequence[Card]) -> float:
+    """Seconds after which a pod that makes all of them stops itself, on the slowest card."""
+    slowest = min(each.speed for each in cards)
+    expected = sum(expected_s(recipe, slowest) for recipe in recipes)
+    return float(math.ceil(_SLACK * expected + _LEAST_POD_S))
 
 
 def _modelled_s(recipe: Recipe) -> float:

@@ -28,6 +28,8 @@ class Status(StrEnum):
     WAITING = "waiting"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    """The budget was reached before it was made; a larger one goes on from here."""
 
 
 class Production(Frozen):
@@ -55,6 +57,10 @@ class Production(Frozen):
     warnings: tuple[str, ...] = ()
     error: str = ""
     error_code: str = ""
+    cost_usd: float = 0.0
+    """What its GPU work has cost so far, in all runs, as the ledger knows it."""
+    estimate_usd: float = 0.0
+    """What the GPU work of this run was expected to cost before it began."""
     kept: str = ""
     """Where a film that was made and not delivered lies in the store."""
     made_at: datetime | None = None

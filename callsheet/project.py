@@ -6,6 +6,7 @@ reach flows only through `importable()`, because Python finds `flows` by itself 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,12 @@ def root() -> Path:
     package = Path(__file__).resolve().parent
     bundled = package / "_project"
     return bundled if bundled.is_dir() else package.parent
+
+
+def enter() -> dict[str, str]:
+    """A pull step of prefect.yaml: run in the project of the machine that runs, wherever it is installed there."""
+    os.chdir(importable())
+    return {"directory": str(root())}
 
 
 def importable() -> Path:

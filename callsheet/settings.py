@@ -249,7 +249,7 @@ class Settings(BaseSettings):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """The cards that may be rented, cheapest choice of the user first."""
+        """The cards that may be rented, in the user's order."""
         return tuple(card(name) for name in self.runpod_gpus.split(","))
 
     @property

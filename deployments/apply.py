@@ -31,13 +31,15 @@ from prefect.exceptions import ObjectNotFound
 
 from callsheet.errors import ServerError
 from callsheet.project import root
+from callsheet.settings import Settings
 from tasks.policy import CPU_LIMIT, GPU_LIMIT, NETWORK_LIMIT, WORKERS
 
 POOLS = {
     "cpu": "Everything but the GPU half, as processes of a worker.",
-    "gpu": "The GPU half. A process pool until the RunPod worker takes it over.",
+    "gpu": "The GPU half, as processes of this machine's worker.",
 }
-
+RENTED = "runpod"
+"""Name and type of the pool whose machines are rented."""
 
 _DEPLOY_S = 300.0
 _NO_FRAMES = dict.fromkeys(range(0x2500, 0x2580), " ")
@@ -57,13 +59,19 @@ def limits() -> dict[str, int]:
     return {CPU_LIMIT: 2 * WORKERS, GPU_LIMIT: 2 * WORKERS, NETWORK_LIMIT: 8}
 
 
+def gpu_pool(settings: Settings) -> str:
+    """The pool of the GPU half: rented machines where RunPod is configured."""
+    return RENTED if settings.runpod_api_key else "gpu"
+
+
 def apply(manifest: Path) -> None:
-    """Bring the server that PREFECT_API_URL names up to date. Raises ServerError."""
+    """Bring the server that PREFECT_API_URL names up to date. Raises ServerError, SettingInvalid."""
+    settings = Settings.load()
     try:
-        asyncio.run(_before())
+        asyncio.run(_before(settings))
         switches = asyncio.run(_switches())
         try:
-            _deploy(manifest)
+            _deploy(manifest, settings)
         finally:
             asyncio.run(_restore(switches))           # also when only some were deployed
         asyncio.run(_after())
@@ -84,24 +92,41 @@ async def ensure_limits(client: PrefectClient) -> None:
             await client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
 
 
-async def _before() -> None:
+async def _before(settings: Settings) -> None:
+    pools = [WorkPoolCreate(name=name, type="process", description=words) for name, words in POOLS.items()]
+    if settings.runpod_api_key:
+        pools.append(_rented_pool())
     async with get_client() as client:
         await ensure_limits(client)
-        for name, description in POOLS.items():
+        for pool in pools:
             try:
-                await client.read_work_pool(name)
+                await client.read_work_pool(pool.name)
             except ObjectNotFound:
-                await client.create_work_pool(WorkPoolCreate(name=name, type="process", description=description))
+                await client.create_work_pool(pool)
 
 
-def _deploy(manifest: Path) -> None:
+def _rented_pool() -> WorkPoolCreate:
+    from callsheet.runpod.worker import RunPodWorker
+
+    return WorkPoolCreate(
+        name=RENTED, type=RunPodWorker.type, description="The GPU half, on machines rented from RunPod by the second.",
+        base_job_template=RunPodWorker.get_default_base_job_template(),
+    )
+
+
+def _deploy(manifest: Path, settings: Settings) -> None:
     here = root()
+    variables = {
+        "CALLSHEET_MANIFEST": str(manifest.resolve()),
+        "CALLSHEET_GPU_POOL": gpu_pool(settings),
+        "CALLSHEET_RENTED": str(gpu_pool(settings) == RENTED).lower(),
+    }
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
     try:
         done = subprocess.run(
             [*command, str(here / "prefect.yaml")],
             cwd=here,
-            env={**os.environ, "CALLSHEET_PROJECT": str(here), "CALLSHEET_MANIFEST": str(manifest.resolve())},
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,12 +1,12 @@
-"""The GPU half in the `gpu` work pool: asked for, waited for, and cancelled when the asker goes."""
+"""The GPU half on the work pool: asked for, paid from its budgets, waited for, and cancelled when the asker goes."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -15,32 +15,44 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
+from callsheet import pricing
 from callsheet.errors import EngineError, EngineUnable
-from callsheet.models import Order
-from callsheet.recipe import Recipe, Stage
+from callsheet.film import Film
+from callsheet.recipe import Recipe, Stage, canonical, digest
 from tasks.run import check_stopped, current
+from tasks.spending import budgets, ledger, limits, unmade
 
-POOL = "gpu"
+SHOOT = "shoot/gpu"
+RENTED = "runpod"
+"""Type of the work pool whose machines cost money by the second."""
+
 _POLL_S = 1.0
+_MOST_RUNS = 50
 
 
-def at_the_pool(orders: Sequence[Order], refresh: frozenset[Stage], started: datetime) -> None:
-    """Have the `shoot/gpu` deployment make the half of these orders, and wait for it.
+def at_the_pool(films: Sequence[Film], refresh: frozenset[Stage], started: datetime) -> None:
+    """Have the `shoot/gpu` deployment make the half of these films, and wait for it.
 
-    Raises EngineUnable when nobody is there to do it, EngineError when the run does not complete.
+    Raises EngineUnable when nobody is there to do it, BudgetExceeded before anything is asked, EngineError when
+    the run does not complete.
     """
+    run = current()
+    recipes = list({recipe.fingerprint: recipe for film in films for recipe in unmade(film)}.values())
     parameters = {
-        "orders": [order.model_dump(mode="json") for order in orders],
+        "orders": [film.order.model_dump(mode="json") for film in films],
         "refresh": sorted(refresh),
         "started": started.isoformat(),
+        "purse": run.purse.model_dump(mode="json"),
     }
     with get_client(sync_client=True) as client:
-        _insist_on_a_worker(client)
-        try:
-            asked = cast(FlowRun, run_deployment("shoot/gpu", parameters=parameters, timeout=0))
-        except ObjectNotFound as error:
-            raise _unable("this Prefect server has no deployment shoot/gpu") from error
-        ended = _waited(client, asked)
+        rented = _insist_on_a_worker(client)
+        deadline_s = pricing.deadline_s(recipes, run.settings.cards)
+        variables = {"deadline_s": int(deadline_s)} if rented else {}
+        key = digest(canonical([sorted(recipe.fingerprint for recipe in recipes), str(started) if refresh else ""]))
+        with _paid(key, recipes if rented else (), f"a shoot of {len(films)}") as runs:
+            asked = _asked(key, parameters, variables)
+            runs.append(str(asked.id))
+            ended = _waited(client, asked)
     state = ended.state
     if state is None or not state.is_completed():
         word = f"{state.name}: {state.message}" if state else "no state"
@@ -59,15 +71,57 @@ def why_missing(missing: Sequence[Recipe]) -> EngineError:
     )
 
 
-def _insist_on_a_worker(client: SyncPrefectClient) -> None:
-    # A run that nobody takes would wait for ever here, and be made (and paid) whenever a worker comes.
+def _asked(key: str, parameters: dict[str, Any], variables: dict[str, Any]) -> FlowRun:
+    """A run for exactly these recipes: the one that goes on already, whoever asked for it, else a new one.
+
+    Whoever asks again after a crash so waits for what is paid already.
+    """
+    for attempt in range(_MOST_RUNS):
+        asked = cast(FlowRun, run_deployment(
+            SHOOT, parameters=parameters, job_variables=variables, timeout=0, idempotency_key=f"{key}-{attempt}",
+        ))
+        if asked.state is None or not asked.state.is_final():
+            return asked
+    raise EngineError(
+        engine="the gpu pool", what="the shoot", detail=f"it ended {_MOST_RUNS} times without all of its results",
+        remedy="see the logs of the shoot runs",
+    )
+
+
+@contextlib.contextmanager
+def _paid(key: str, recipes: Sequence[Recipe], what: str) -> Iterator[list[str]]:
+    """The worst case is promised by the budgets before, and what it cost is written down after.
+
+    The day's budget is the worker's matter: it sees also what others ask of it.
+    """
+    runs: list[str] = []
+    if not recipes:                                   # this machine's own pool costs nothing
+        yield runs
+        return
+    found = {scope: usd for scope, usd in limits().items() if not scope.startswith("day/")}
+    promise = f"shoot/{key}"
+    budgets().reserve(found, promise, pricing.pod_estimate(recipes, current().settings.cards).worst_usd, what)
     try:
-        client.read_work_pool(POOL)
-        workers = client.read_workers_for_work_pool(POOL)
+        yield runs
+    finally:
+        keys = {f"flow_run/{run}" for run in runs}
+        spent = sum(max(row.usd, row.upper_usd) for row in ledger().rows() if row.key in keys)
+        budgets().settle(found, promise, spent)
+
+
+def _insist_on_a_worker(client: SyncPrefectClient) -> bool:
+    """Whether the pool's machines are rented. A run that nobody takes would wait for ever here, and be made (and paid)
+    whenever a worker comes.
+    """
+    try:
+        name = client.read_deployment_by_name(SHOOT).work_pool_name
+        pool = client.read_work_pool(name or "")
+        workers = client.read_workers_for_work_pool(pool.name)
     except ObjectNotFound as error:
-        raise _unable(f"this Prefect server has no work pool {POOL}") from error
+        raise _unable(f"this Prefect server has no deployment {SHOOT} with a work pool") from error
     if not any(worker.status is WorkerStatus.ONLINE for worker in workers):
-        raise _unable(f"no worker of the work pool {POOL} is online")
+        raise _unable(f"no worker of the work pool {pool.name} is online")
+    return pool.type == RENTED
 
 
 def _waited(client: SyncPrefectClient, asked: FlowRun) -> FlowRun:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from prefect import flow
 
-from callsheet.models import Gpu, Order
+from callsheet.models import Gpu, Order, Purse
 from callsheet.production import Production
 from callsheet.recipe import Stage
 from flows.shoot import filmed, prepared
@@ -34,6 +34,7 @@ def produce(
     refresh: list[Stage] | None = None,
     started: datetime | None = None,
     write_back: str = "",
+    purse: Purse | None = None,
 ) -> Production:
     """Make one finished video, and everything that leads to it.
 
@@ -43,8 +44,9 @@ def produce(
         refresh: Stages to make anew even if they are made.
         started: Refreshed stages accept what was made after this moment; empty means now.
         write_back: A manifest whose poster_frame_url is to be updated; empty for none.
+        purse: The batch that pays; empty for a film by itself.
     """
-    with running(order.title, refresh or (), started, gpu):
+    with running(order.title, refresh or (), started, gpu, purse):
         attempts = Attempts(order, prepared)        # train_complete, intake, speech
         for film in attempts:                       # more than one where scenes fail
             with progress(film):
@@ -55,7 +57,7 @@ def produce(
                 check.one(film.check)       # looked at and listened to: tell, shoot scenes anew, or stop
                 if attempts.passed(film):
                     upload.one(film.upload)
-        production = delivered(account(film, attempts.made), write_back)
+        production = delivered(account(film, attempts.made, attempts.estimate_usd), write_back)
         for recipe in film.posters:
             poster_picture(recipe.label, recipe.ref())
         production_pages(production)

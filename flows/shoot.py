@@ -15,8 +15,8 @@ from callsheet import persona, plan
 from callsheet.alignment import words_in
 from callsheet.errors import CallsheetError, as_ours
 from callsheet.film import Film
-from callsheet.models import Gpu, Order
-from callsheet.recipe import Recipe, Stage
+from callsheet.models import Gpu, Order, Purse
+from callsheet.recipe import Stage
 from callsheet.store.sources import admit
 from flows.pool import at_the_pool, why_missing
 from tasks.align import align
@@ -26,6 +26,7 @@ from tasks.poster import poster
 from tasks.run import current, running
 from tasks.segments import segments
 from tasks.speech import speech
+from tasks.spending import paying, unmade
 from tasks.stage import SIDE_BY_SIDE
 from tasks.takes import takes
 from tasks.train_complete import train_complete
@@ -34,7 +35,10 @@ from tasks.upscale import upscale
 
 @flow(name="shoot", flow_run_name="shoot of {orders[0].title}", task_runner=SIDE_BY_SIDE)
 def shoot(
-    orders: list[Order], refresh: list[Stage] | None = None, started: datetime | None = None
+    orders: list[Order],
+    refresh: list[Stage] | None = None,
+    started: datetime | None = None,
+    purse: Purse | None = None,
 ) -> list[CallsheetError | None]:
     """Make the GPU half of every order; one that fails does not stop the others.
 
@@ -42,15 +46,18 @@ def shoot(
         orders: Orders that share a base model, so that one warm machine serves them all.
         refresh: Stages to make anew even if they are made.
         started: Refreshed stages accept what was made after this moment; empty means now.
+        purse: The batch that pays; empty for films by themselves.
 
     Returns:
         For each order, in their order: None, or why it failed.
     """
     ended: list[CallsheetError | None] = []
     for order in orders:
-        with running(order.title, refresh or (), started):
+        with running(order.title, refresh or (), started, Gpu.HERE, purse):
             try:
-                footage(prepared(order))
+                film = prepared(order)
+                with paying(order, film.job_id):
+                    footage(film)
                 ended.append(None)
             except Exception as error:
                 get_run_logger().error("%s: %s", order.title, error)
@@ -73,7 +80,7 @@ def prepared(order: Order) -> Film:
 
 
 def footage(film: Film) -> None:
-    """Make the half here."""
+    """Make the half: here, or as jobs of an endpoint where the run's GPU work goes there."""
     poster.each(film.posters)
     takes.each(film.takes)
     segments.each(film.segments)
@@ -84,20 +91,10 @@ def footage(film: Film) -> None:
 def filmed(film: Film) -> None:
     """Make the half where the run's `gpu` says. A half that is made already starts nothing."""
     run = current()
-    missing = unmade(film)
-    if missing and run.gpu is Gpu.POOL:
-        at_the_pool([film.order], run.refresh, run.started)
-        missing = unmade(film)
-        if missing:
-            raise why_missing(missing)
-    footage(film)
-
-
-def unmade(film: Film) -> list[Recipe]:
-    """The GPU half's recipes that are still to make."""
-    run = current()
-    return [
-        recipe
-        for recipe in film.recipes()
-        if recipe.stage.needs_gpu and run.records.current(recipe, run.since(recipe.stage)) is None
-    ]
+    with paying(film.order, film.job_id):
+        if run.gpu is Gpu.POOL and unmade(film):
+            at_the_pool([film], run.refresh, run.started)
+            missing = unmade(film)
+            if missing:
+                raise why_missing(missing)
+        footage(film)

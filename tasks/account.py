@@ -12,10 +12,12 @@ from callsheet.production import Production, StageRow, Status
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.records import Record
 from tasks.run import Run, current
+from tasks.spending import cost_of
 
 
-def account(film: Film, attempts: Sequence[Attempt] = ()) -> Production:
-    """The production of a film whose recipes are all made. `attempts` are all that were made on the way to it."""
+def account(film: Film, attempts: Sequence[Attempt] = (), estimate_usd: float = 0.0) -> Production:
+    """The production of a film whose recipes are all made. `attempts` are all that were made on the way to it,
+    `estimate_usd` what their GPU work was expected to cost."""
     run = current()
     found = [(recipe, _record(run, recipe)) for recipe in film.recipes()]
     urls = run.urls(found[-1][1])
@@ -41,6 +43,8 @@ def account(film: Film, attempts: Sequence[Attempt] = ()) -> Production:
         warnings=tuple(dict.fromkeys(
             (*told(attempts, film), *(warning for _, record in found for warning in record.warnings)))),
         made_at=found[-1][1].made_at,
+        cost_usd=cost_of(film.job_id),
+        estimate_usd=round(estimate_usd, 6),
     )
 
 

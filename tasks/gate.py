@@ -11,6 +11,7 @@ from callsheet.film import Film
 from callsheet.media.retakes import Attempt, best, recorded, reshot, retake, why
 from callsheet.models import CheckPolicy, Order
 from tasks.run import current
+from tasks.spending import estimate, unmade
 
 
 class Attempts:
@@ -26,6 +27,8 @@ class Attempts:
         self._planned = planned
         self._next: Order | Film | None = order
         self._made: list[Attempt] = []
+        self.estimate_usd = 0.0
+        """What the GPU work of all attempts was expected to cost, before each began."""
 
     @property
     def made(self) -> tuple[Attempt, ...]:
@@ -35,7 +38,9 @@ class Attempts:
     def __iter__(self) -> Iterator[Film]:
         while self._next is not None:
             coming, self._next = self._next, None
-            yield self._planned(coming) if isinstance(coming, Order) else coming
+            film = self._planned(coming) if isinstance(coming, Order) else coming
+            self.estimate_usd += estimate(unmade(film), current()).usd
+            yield film
 
     def passed(self, film: Film) -> bool:
         """Whether a film that was checked is the one to deliver; False when another one follows.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from callsheet.lora.inspect import find_lora
 from callsheet.models import SourceFile
 from callsheet.store.base import private_folder, sha256_of
 from tasks import policy
+from tasks.direct import is_direct, side_by_side
 from tasks.intake import intake
 from tasks.run import current
 
@@ -94,12 +95,20 @@ def taken_in(request: Request) -> Inputs:
     """Every file of the request: fetched, checked and in the store. Call it inside an inbox."""
     box = _INBOX.get()
     assert box is not None, "no inbox is open"
-    futures = {path: fetch.submit(path, text, box) for path, text in request.sources().items()}
-    for future in futures.values():
-        future.wait()
-    inputs = Inputs({path: future.result() for path, future in futures.items()})
+    inputs = Inputs(_fetched(request.sources(), box))
     records = intake.each(inputs.recipes())
     return Inputs(inputs.files, {record.fingerprint: record.facts for record in records})
+
+
+def _fetched(sources: Mapping[str, str], box: Inbox) -> dict[str, SourceFile]:
+    """Every source, side by side, by the path of its field."""
+    if is_direct():
+        found = side_by_side(list(sources), lambda path: fetch.fn(path, sources[path], box), policy.network)
+        return dict(zip(sources, found, strict=True))
+    futures = {path: fetch.submit(path, text, box) for path, text in sources.items()}
+    for future in futures.values():
+        future.wait()
+    return {path: future.result() for path, future in futures.items()}
 
 
 def loras(request: Request) -> tuple[SourceFile, ...]:

@@ -18,6 +18,7 @@ from callsheet.jobs.base import MAX_SEED, Request
 from callsheet.jobs.inputs import Engines
 from callsheet.jobs.reply import Reply
 from callsheet.store.records import Record
+from tasks.direct import is_direct
 from tasks.inputs import inbox
 from tasks.run import Run, Seen, running, watching
 
@@ -89,6 +90,8 @@ def milliseconds_since(moment: datetime) -> int:
 
 def _show(reply: Reply) -> None:
     """The reply as a page of the run, for whoever started it from the Prefect UI."""
+    if is_direct():
+        return
     create_markdown_artifact(
         f"```json\n{reply.model_dump_json(indent=1)}\n```",
         key="reply",

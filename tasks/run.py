@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import Cancelled
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.faces.choose import choose_upscaler
-from callsheet.models import Actor, Gpu, Order
+from callsheet.models import Actor, Gpu, Order, Purse
 from callsheet.orders import MAX_CAST
 from callsheet.recipe import Recipe, Stage, digest
 from callsheet.recipes import Choices
@@ -50,7 +52,9 @@ class Run:
     started: datetime
     """Records of refreshed stages that are older are made anew; newer records count as made by this run."""
     gpu: Gpu
+    """Where GPU work runs; never `auto`."""
     title: str = ""
+    purse: Purse = field(default_factory=Purse)
 
     def urls(self, uploaded: Record) -> dict[str, str]:
         """Where an upload's files are found now: planned key -> URL. The public address may have changed since."""
@@ -86,12 +90,17 @@ def _places(order: Order) -> list[tuple[Actor, int]]:
     return [(actor, place) for place, actor in taken.items()]
 
 
+HEARTBEAT = "CALLSHEET_HEARTBEAT"
+"""Names a file that is touched while work goes on: what watches a rented machine looks at its time."""
+
 STOP = threading.Event()
 """Set when this process is asked to stop: tasks that have not begun do not begin."""
 
 
 def check_stopped(what: str) -> None:
-    """Raises Cancelled once somebody asked this process to stop."""
+    """Raises Cancelled once somebody asked this process to stop. Work that calls it is alive, and says so."""
+    if beats := os.environ.get(HEARTBEAT):
+        Path(beats).touch()
     if STOP.is_set():
         raise Cancelled(what=what)
 
@@ -111,10 +120,14 @@ def running(
     refresh: Iterable[Stage] = (),
     started: datetime | None = None,
     gpu: Gpu = Gpu.AUTO,
+    purse: Purse | None = None,
 ) -> Iterator[Run]:
     """Open store and delivery as the settings say, for everything that is called inside."""
     settings = Settings.load()
-    run = Run(settings, *backends(settings), frozenset(refresh), started or datetime.now(UTC), gpu, title)
+    where = settings.gpu_place if gpu is Gpu.AUTO else gpu
+    run = Run(
+        settings, *backends(settings), frozenset(refresh), started or datetime.now(UTC), where, title, purse or Purse()
+    )
     token = _RUN.set(run)
     try:
         yield run

@@ -1,4 +1,7 @@
-"""What a run shows in the Prefect UI: progress, the poster, the stages, the link to the video."""
+"""What a run shows in the Prefect UI: progress, the poster, the stages, the link to the video.
+
+Without Prefect there is no page to show it on, and nothing is made.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from callsheet.film import Film
 from callsheet.production import Production
 from callsheet.recipe import Ref
 from callsheet.store.base import private_folder
+from tasks.direct import is_direct
 from tasks.run import Seen, current, watching
 
 _PREVIEW_PIXELS = 360
@@ -30,6 +34,9 @@ _PREVIEW_PIXELS = 360
 @contextmanager
 def progress(film: Film) -> Iterator[None]:
     """A progress artifact that follows the film's recipes while the block runs."""
+    if is_direct():
+        yield
+        return
     every = {recipe.fingerprint for recipe in film.recipes()}
     done = {recipe.fingerprint for recipe in (*film.loras, *film.sources, *film.speech)}
     artifact = cast(UUID, create_progress_artifact(
@@ -53,6 +60,8 @@ def progress(film: Film) -> Iterator[None]:
 
 def poster_picture(actor_id: str, ref: Ref) -> None:
     """The poster as an image artifact: a small copy inside the page, so that it shows with any store."""
+    if is_direct():
+        return
     from PIL import Image
 
     with private_folder() as folder, Image.open(current().records.open(ref, folder)) as picture:
@@ -65,6 +74,8 @@ def poster_picture(actor_id: str, ref: Ref) -> None:
 
 def production_pages(production: Production) -> None:
     """The video's link and the table of stages."""
+    if is_direct():
+        return
     create_link_artifact(
         production.video,
         link_text=f"{production.title} ({production.duration:.2f} s, {production.format})",
@@ -89,6 +100,8 @@ def production_pages(production: Production) -> None:
 
 def batch_pages(name: str, productions: Sequence[Production], sheet: str) -> None:
     """The batch at a glance, and the way to its contact sheet."""
+    if is_direct():
+        return
     create_table_artifact(
         [
             {

@@ -5,7 +5,7 @@
 
 A stage looks in the store first and ends as Cached when its recipe is made. Otherwise it claims the recipe,
 takes a slot of its global limit, works in a private folder, publishes, and tells who watches. Retries follow
-the error's own word.
+the error's own word. The same holds without Prefect, where direct.py runs it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from prefect import Task, get_run_logger
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from callsheet.models import Gpu
 from callsheet.recipe import Recipe
 from callsheet.store.base import Outcome, Room
 from callsheet.store.make import make
 from callsheet.store.records import Record
+from tasks.direct import is_direct, limited, logger, side_by_side
+from tasks.endpoint import made_there
+from tasks.meter import machine, metered
 from tasks.policy import WORKERS, Policy, worth_retrying
-from tasks.run import Seen, check_stopped, current, tell
+from tasks.run import STOP, Seen, check_stopped, current, tell
 
 SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(Any, ThreadPoolTaskRunner)(max_workers=WORKERS)
 """How flows run the recipes of a stage."""
@@ -69,13 +74,31 @@ class StageTask(Generic[R]):
 
         One that is made from another of them waits for it. Every one is tried; then the first failure is raised.
         """
+        if is_direct():
+            return self._each_directly(recipes)
         futures: dict[str, PrefectFuture[Record]] = {}
         for recipe in recipes:
             before = [futures[ref.fingerprint] for ref in recipe.refs() if ref.fingerprint in futures]
             futures[recipe.fingerprint] = self.task.submit(recipe, wait_for=before)
-        for future in futures.values():
-            future.wait()
+        try:
+            for future in futures.values():
+                future.wait()
+        except BaseException:                         # this process is to end: what goes on in threads hears of it
+            STOP.set()
+            raise
         return [futures[recipe.fingerprint].result() for recipe in recipes]
+
+    def _each_directly(self, recipes: Sequence[R]) -> list[Record]:
+        asked = {recipe.fingerprint: recipe for recipe in recipes}
+
+        def before(fingerprint: str) -> list[str]:
+            return [ref.fingerprint for ref in asked[fingerprint].refs()]
+
+        def work(fingerprint: str) -> Record:
+            made = self._run(asked[fingerprint])
+            return cast(Record, made.data if isinstance(made, State) else made)
+
+        return side_by_side([recipe.fingerprint for recipe in recipes], work, self.policy, before)
 
     def one(self, recipe: R) -> Record:
         """The record of one recipe."""
@@ -89,16 +112,22 @@ class StageTask(Generic[R]):
             check_stopped(what)
 
         progress(0, "")
-        record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage), progress)
+        if run.gpu is Gpu.ENDPOINT and recipe.stage.needs_gpu:
+            record, cached = made_there(recipe)
+        else:
+            record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage), progress)
         tell(Seen(run.title, recipe, record, cached))
         if cached:
             return Completed(name="Cached", message=f"made {record.made_at:%Y-%m-%d %H:%M} UTC", data=record)
-        get_run_logger().info("made by %s in %.1f s", record.made_by, record.seconds)
+        logger().info("made by %s in %.1f s", record.made_by, record.seconds)
         for warning in record.warnings:
-            get_run_logger().warning(warning)
+            logger().warning(warning)
         return record
 
     def _limited(self, recipe: R) -> Callable[[Room], Outcome]:
+        if is_direct() or machine() is not None:      # others' limits are no reason to wait on paid time
+            return limited(self._metered, recipe, self.policy)
+
         def work(room: Room) -> Outcome:
             with concurrency(
                 self.policy.limit, strict=True, lease_duration=_SLOT_S, raise_on_lease_renewal_failure=False
@@ -106,3 +135,7 @@ class StageTask(Generic[R]):
                 return self.work(recipe, room)
 
         return work
+
+    def _metered(self, recipe: R, room: Room) -> Outcome:
+        with metered(recipe):
+            return self.work(recipe, room)

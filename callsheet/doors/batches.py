@@ -34,6 +34,7 @@ def produce_all(
     only: Sequence[str],
     out: Console,
     verbose: bool,
+    budget: float | None = None,
 ) -> tuple[list[Production], str]:
     """Run the batch flow here, with bars: the productions, and where their contact sheet is.
 
@@ -55,25 +56,25 @@ def produce_all(
             out.print(f"[dim]Prefect UI, while this runs: {ui}[/]")
         with terminal.bars(out, bars) as watcher, watching(watcher), interruptible():
             made: list[Production] = batch(
-                str(manifest), gpu or settings.gpu, list(refresh), write_back, list(only) or None
+                str(manifest), gpu or settings.gpu, list(refresh), write_back, list(only) or None, budget
             )
         sheet = backends(settings)[1].url_of(keys.contact_sheet(manifest.stem, part=bool(only)))
     return made, sheet
 
 
-def plan_all(manifest: Path, only: Sequence[str]) -> tuple[list[FilmPlan], list[tuple[str, str]]]:
+def plan_all(manifest: Path, only: Sequence[str], gpu: Gpu | None = None) -> tuple[list[FilmPlan], list[tuple[str, str]]]:
     """The plan of each film, and who waits and why."""
     rows = _checked(manifest, only, Settings.load())
-    return [plan for _, plan in planned_each(rows)], [(row.actor_id, row.waiting) for row in rows if row.waiting]
+    return [plan for _, plan in planned_each(rows, gpu or Gpu.AUTO)], [(row.actor_id, row.waiting) for row in rows if row.waiting]
 
 
-def planned_each(rows: Sequence[Row]) -> list[tuple[Film | None, FilmPlan]]:
+def planned_each(rows: Sequence[Row], gpu: Gpu = Gpu.AUTO) -> list[tuple[Film | None, FilmPlan]]:
     """Film and plan of each row that does not wait; no film, and a plan that says why, where it cannot be planned."""
     project.importable()
     from tasks.run import running
 
     found: list[tuple[Film | None, FilmPlan]] = []
-    with running("plan") as run:
+    with running("plan", gpu=gpu) as run:
         for row in rows:
             if row.order is not None:
                 try:

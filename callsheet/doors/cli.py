@@ -10,7 +10,7 @@
     callsheet emit ACTOR        say that a LoRA is trained
     callsheet doctor            what is there, what is missing, and what to do
 
-Exit codes: 0 all made (or waiting), 3 some failed, 2 bad input, 1 anything else, 130 cancelled
+Exit codes: 0 all made (or waiting), 3 some failed or had no budget, 2 bad input, 1 anything else, 130 cancelled
 (143 and 129 where SIGTERM or SIGHUP stopped splice or mix).
 """
 
@@ -102,6 +102,9 @@ def run(
     refresh: Refresh = None,
     write_back: Annotated[bool, typer.Option("--write-back", help="Update poster_frame_url in the manifest.")] = False,
     only: Only = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, help="USD that this manifest may cost today. Default: no limit.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -114,17 +117,20 @@ def run(
 
     started = time.monotonic()
     out = terminal.console(quiet or as_json)
-    made, sheet = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose)
+    made, sheet = produce_all(manifest, gpu, refresh or [], write_back, only or [], out, verbose, budget)
     _report(made, time.monotonic() - started, out, as_json, quiet, sheet)
 
 
 @app.command()
-def plan(manifest: Manifest, only: Only = None, as_json: AsJson = False) -> None:
-    """Say what is made already and what is to make, and how each film is cut into segments. Spends nothing."""
+def plan(manifest: Manifest, only: Only = None, gpu: GpuOption = None, as_json: AsJson = False) -> None:
+    """Say what is made already, what is to make and what it will cost, and how each film is cut into segments.
+
+    Spends nothing.
+    """
     from callsheet.doors.batches import plan_all
     from callsheet.doors.preview import show
 
-    plans, waiting = plan_all(manifest, only or [])
+    plans, waiting = plan_all(manifest, only or [], gpu)
     if as_json:
         rows = [one.as_json() for one in plans] + [{"actor_id": who, "waiting": why} for who, why in waiting]
         typer.echo(json.dumps(rows, indent=1))
@@ -277,7 +283,7 @@ def _report(made: list[Production], seconds: float, out: Console, as_json: bool,
         terminal.productions(out, made, seconds, sheet)
     if any(p.status is Status.CANCELLED for p in made):
         raise typer.Exit(EXIT_CANCELLED)
-    if any(p.status is Status.FAILED for p in made):
+    if any(p.status in (Status.FAILED, Status.STOPPED) for p in made):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -19,6 +19,7 @@ from callsheet.media.findings import Finding
 from callsheet.media.retakes import Attempt, best, recorded, retake
 from callsheet.models import CheckPolicy, Order
 from callsheet.plan import alignment, film, lines
+from callsheet.pricing import Estimate
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class FilmPlan:
     segments: tuple[tuple[int, int, int], ...]
     """Scene, raw frames at 24 fps, delivered frames."""
     stages: tuple[StagePlan, ...]
+    estimate: Estimate = Estimate()
+    """What the GPU work that is to make will cost; nothing where it runs on this machine."""
     asked: float = 0.0
     """Seconds that the scenes ask for; the dialogue may make them longer."""
     troubles: tuple[str, ...] = ()
@@ -61,7 +64,8 @@ class FilmPlan:
 
     def as_json(self) -> dict[str, Any]:
         segments = [{"scene": scene, "raw_frames": raw, "frames": out} for scene, raw, out in self.segments]
-        return asdict(self) | {"raw_frames": self.frames, "segments": segments}
+        own = {"raw_frames": self.frames, "segments": segments, "estimate": self.estimate.model_dump()}
+        return asdict(self) | own
 
 
 def unplannable(order: Order, error: CallsheetError) -> FilmPlan:
@@ -89,7 +93,15 @@ def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
         stages=stages,
         asked=sum(scene.seconds for scene in order.scenes),
         troubles=(*_troubles(order), *_stopped(order, findings)),
+        estimate=_estimate(whole, run),
     )
+
+
+def _estimate(whole: Film, run: Run) -> Estimate:
+    from tasks.spending import estimate
+
+    reasons = _reasons(whole, run.records)
+    return estimate([recipe for recipe in whole.recipes() if recipe.fingerprint in reasons], run)
 
 
 def _followed(order: Order, run: Run) -> tuple[Film, tuple[StagePlan, ...], tuple[Finding, ...]]:
@@ -143,21 +155,25 @@ def _troubles(order: Order) -> Iterator[str]:
 
 
 def _stages(whole: Film, records: Records) -> tuple[StagePlan, ...]:
+    found = _reasons(whole, records)
     stages = []
-    remade: set[str] = set()
     for stage in Stage:
-        reasons = []
         recipes = [recipe for recipe in whole.recipes() if recipe.stage is stage]
-        for recipe in recipes:
-            # What is made from something that is yet to make is judged by that: its bytes may come out equal.
-            why = records.why_to_make(recipe)
-            waits = any(ref.fingerprint in remade for ref in recipe.refs())
-            if why or waits:
-                remade.add(recipe.fingerprint)
-                reasons.append(why or "follows what is made before it")
+        reasons = [found[recipe.fingerprint] for recipe in recipes if recipe.fingerprint in found]
         if recipes:
             stages.append(StagePlan(stage, len(recipes) - len(reasons), len(reasons), reasons[0] if reasons else ""))
     return tuple(stages)
+
+
+def _reasons(whole: Film, records: Records) -> dict[str, str]:
+    """Fingerprint -> why it is to make, of every recipe that is not made."""
+    reasons: dict[str, str] = {}
+    for recipe in whole.recipes():
+        # What is made from something that is yet to make is judged by that: its bytes may come out equal.
+        why = records.why_to_make(recipe)
+        if why or any(ref.fingerprint in reasons for ref in recipe.refs()):
+            reasons[recipe.fingerprint] = why or "follows what is made before it"
+    return reasons
 
 
 def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, str]]) -> None:
@@ -182,8 +198,20 @@ def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, s
                 count = f"{stage.to_make} of {stage.made + stage.to_make}"
                 table.add_row(stage.stage, "[yellow]to make[/]", count, f"[dim]{stage.why}[/]")
         out.print(table)
+        if plan.estimate.recipes:
+            out.print(f"  GPU work: {told(plan.estimate)}")
     for actor_id, why in waiting:
         out.print(f"[bold]{actor_id}[/]  [yellow]waiting[/]  {escape(why)}")
     todo = sum(stage.to_make for plan in plans for stage in plan.stages)
     if todo or all(plan.segments for plan in plans):
-        out.print(f"\n{todo} to make" if todo else "\nnothing to make: everything is made already")
+        total = sum((plan.estimate for plan in plans), Estimate())
+        cost = f"; GPU work of all: {told(total)}" if total.recipes else ""
+        out.print(f"\n{todo} to make{cost}" if todo else "\nnothing to make: everything is made already")
+
+
+def told(estimate: Estimate) -> str:
+    """An estimate for people."""
+    return (
+        f"about ${estimate.usd:.2f} for {estimate.seconds:.0f} s in {estimate.recipes} pieces, "
+        f"at the very most ${estimate.worst_usd:.2f}"
+    )

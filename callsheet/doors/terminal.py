@@ -22,7 +22,8 @@ from callsheet.recipe import Stage
 if TYPE_CHECKING:
     from tasks.run import Seen, Watcher
 
-STYLES = {Status.MADE: "green", Status.WAITING: "yellow", Status.FAILED: "red", Status.CANCELLED: "red"}
+STYLES = {Status.MADE: "green", Status.WAITING: "yellow", Status.FAILED: "red", Status.CANCELLED: "red",
+          Status.STOPPED: "yellow"}
 
 
 def console(quiet: bool = False, stderr: bool = True) -> Console:
@@ -87,7 +88,15 @@ def productions(out: Console, made: Sequence[Production], seconds: float, sheet:
         out.print(f"[bold]contact sheet[/]  {place(sheet)}")
     counts = {status: sum(p.status is status for p in made) for status in Status}
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "nothing to do"
-    out.print(f"\n{said} in {seconds:.1f} s")
+    out.print(f"\n{said} in {seconds:.1f} s{_money(made)}")
+
+
+def _money(made: Sequence[Production]) -> str:
+    """What the GPU work came to, where any was paid: this run's estimate against all that was paid so far."""
+    cost, expected = sum(p.cost_usd for p in made), sum(p.estimate_usd for p in made)
+    if not cost and not expected:
+        return ""
+    return f"; GPU work ${cost:.4f} so far, ${expected:.4f} was expected of this run (callsheet costs tells more)"
 
 
 def error(out: Console, problem: CallsheetError) -> None:

@@ -23,7 +23,7 @@ from callsheet.doors.local.supervise import Supervisor
 from callsheet.settings import Settings
 
 POOLS = {"cpu": max(4, os.cpu_count() or 2), "gpu": 2}
-"""Flow runs at a time of each pool's worker; each is a process of its own, further ones wait in the queue.
+"""Flow runs at a time of each local pool's worker; each is a process of its own, further ones wait in the queue.
 
 No limit can lock up: what waits (batch, produce, order-form) runs in cpu and waits for shoot alone, which runs in
 gpu and waits for nobody; lora-trained asks for a produce and does not wait. cpu has at least four, so that beside
@@ -31,6 +31,9 @@ the nightly batch, of which there is one at a time, there is room for a person's
 has two, so that a person's job need not wait for a long shoot. What the runs do at a time is bounded by the limits
 callsheet-cpu and callsheet-gpu, whatever their number.
 """
+
+RENTED_AT_A_TIME = 10
+"""Machines that the pool of rented ones runs at a time; budgets bound what they cost."""
 
 QUERY_SECONDS = "1"
 """How often a worker asks for work: a person who starts a run is looking at it."""
@@ -64,17 +67,23 @@ def up(manifest: Path, port: int, out: Console) -> None:
         workers = stack.enter_context(Supervisor(logs, secrets=settings.secrets(), tell=out.print))
         if server.child is not None:
             workers.watch(server.child)
-        for pool in POOLS:
-            workers.start(f"worker-{pool}", worker_command(pool), worker_environment(server, settings, os.environ))
+        for pool, at_a_time in pools(settings).items():
+            workers.start(
+                f"worker-{pool}", worker_command(pool, at_a_time), worker_environment(server, settings, os.environ))
         _say(out, server, manifest, logs)
         workers.run()
         out.print("stopping")
 
 
-def worker_command(pool: str) -> list[str]:
+def pools(settings: Settings) -> dict[str, int]:
+    """Pools that get a worker here, and how many flow runs each does at a time."""
+    return POOLS | ({"runpod": RENTED_AT_A_TIME} if settings.runpod_api_key else {})
+
+
+def worker_command(pool: str, at_a_time: int) -> list[str]:
     """A Prefect worker of one pool."""
     return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"{pool}-here",
-            "--limit", str(POOLS[pool])]
+            "--limit", str(at_a_time)]
 
 
 def worker_environment(server: Server, settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -75,17 +75,21 @@ class JobFailed(ProviderError):
 
 
 class JobTimedOut(ProviderError):
+    """Whoever pays for a job tries it again where that can help; so nobody above does."""
+
     code = "provider.timed_out"
     summary = "job {job_id} was stopped after its {seconds:g} s ({detail})"
     remedy = "run again; if it happens twice, choose a smaller tier or a faster card"
+    retryable = False
 
 
 class JobLost(ProviderError):
-    """The provider knows nothing of it any more, and its result is not in the store."""
+    """The provider knows nothing of it any more, and its result is not in the store. Tried again as a time-out is."""
 
     code = "provider.lost"
     summary = "job {job_id} is gone ({detail})"
     remedy = "run again: it is looked for in the store before it is paid again"
+    retryable = False
 
 
 class NoImages(ProviderError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import socket
@@ -18,6 +19,7 @@ from callsheet.errors import Fenced, StoreError, as_ours
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.base import Artifact, Outcome, Store, media_type_of, sha256_of
 from callsheet.store.entries import Claim, Entry, Failure, Record
+from callsheet.store.numbered import NumberedLog
 
 if TYPE_CHECKING:
     from callsheet.store.records import Records
@@ -37,6 +39,8 @@ class Claimed:
         self._number = number
         self._lock = threading.Lock()
         self._done = threading.Event()
+        self._lost = False
+        self._until = self.lease().until
         self._started = time.monotonic()
         self._renewer = threading.Thread(target=self._renew, daemon=True)
 
@@ -52,17 +56,33 @@ class Claimed:
     def lease(self) -> Claim:
         return Claim(owner=self.owner, until=self.records.clock() + self.records.lease_s)
 
+    def check(self) -> None:
+        """Raises Fenced when the lease is over: somebody else may be making it by now, so our work is in vain."""
+        if self._lost or self.records.clock() > self._until:
+            raise Fenced(key=self._key)
+
     def append(self, entry: Entry) -> bool:
         """Write the next entry of the log; False when somebody else's is there. Raises StoreError."""
         with self._lock:
-            key = f"{log_of(self.recipe.stage, self.recipe.fingerprint)}{self._number + 1:06d}.json"
             data = entry.model_dump_json(indent=1).encode()
-            store = self.records.store
-            # After a lost answer the entry may be there already: then it is ours, to the byte.
-            if not store.put_if_absent(key, data) and store.read(key) != data:
-                return False
+            log = NumberedLog(self.records.store, log_of(self.recipe.stage, self.recipe.fingerprint))
+            while not log.put(self._number + 1, data):
+                if not self._is_our_lease(log.read(self._number + 1)):
+                    self._lost = True
+                    return False
+                self._number += 1                     # a renewal whose answer was lost
             self._number += 1
+            if isinstance(entry, Claim):
+                self._until = entry.until
             return True
+
+    def _is_our_lease(self, data: bytes) -> bool:
+        there = json.loads(data)
+        return isinstance(there, dict) and (there.get("kind"), there.get("owner")) == ("claim", self.owner)
+
+    @property
+    def _key(self) -> str:
+        return f"{self.recipe.stage}/{self.recipe.fingerprint}"
 
     def publish(self, outcome: Outcome) -> Record:
         """File the outcome under the recipe: files first, then the record.
@@ -91,7 +111,7 @@ class Claimed:
         written = self._surely(lambda: self.append(record))
         self._done.set()
         if not written:
-            raise Fenced(key=f"{stage}/{self.recipe.fingerprint}")
+            raise Fenced(key=self._key)
         return record
 
     def fail(self, error: BaseException) -> None:

@@ -23,21 +23,26 @@ def make(
     """The recipe's record, and whether it was there already.
 
     `since` makes anew what is older. Of several runs that want the same recipe one makes it and the others
-    wait for it. Raises what `work` raises, after writing the failure into the recipe's log.
+    wait for it. Raises what `work` raises, after writing the failure into the recipe's log. Work whose lease was
+    lost, or could not be renewed in time, is stopped by Fenced when it next tells its progress.
     """
     with records.claimed(recipe, since) as right:
         if isinstance(right, Record):
             return right, True
+
+        def checked(share: float, what: str) -> None:
+            right.check()
+            progress(share, what)
+
         with private_folder() as folder:
             room = Room(
                 folder=folder,
                 open_ref=lambda ref: records.open(ref, folder),
                 facts_of=records.facts,
-                progress=progress,
+                progress=checked,
             )
-            outcome = work(room)
             try:
-                return right.publish(outcome), False
+                return right.publish(work(room)), False
             except Fenced:
                 theirs = records.current(recipe, since)
                 if theirs is None:

@@ -1,0 +1,49 @@
+"""`callsheet emulate`: an emulator of RunPod on this machine, until it is stopped.
+
+With it a night's batch can be rehearsed without an account: the same clients, worker, handler and pods, with the
+placeholder engine in place of a card, and a bill at list prices that nobody has to pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from callsheet.errors import ServerError
+from callsheet.settings import Settings
+
+if TYPE_CHECKING:
+    from callsheet.runpod.emulator.options import Options
+
+PORT = 8790
+
+
+def emulate(port: int, out: Console, *, folder: Path | None = None, options: Options | None = None) -> None:
+    """Serve both planes on 127.0.0.1:`port` until Ctrl-C or SIGTERM; every pod's and worker's process ends then.
+
+    folder: where it keeps its state and its machines' logs, found again the next time. Default:
+    <home>/emulator. Raises ServerError when the port is taken.
+    """
+    from callsheet.runpod.emulator.options import Options
+    from callsheet.runpod.emulator.service import serve
+
+    home = folder or Settings.load().home / "emulator"
+    chosen = options or Options(provision_s=3, start_s=5, cold_start_s=3)
+    try:
+        asyncio.run(serve(home, chosen, port, ready=lambda url: _say(out, url, chosen.key, home)))
+    except OSError as error:
+        raise ServerError(detail=f"the emulator cannot listen on port {port} ({error.strerror})",
+                          remedy="choose another with --port, or stop what uses it") from None
+    out.print("stopped; what was rented goes on to cost when the emulator is started again")
+
+
+def _say(out: Console, url: str, key: str, home: Path) -> None:
+    out.print(f"[bold green]RunPod is emulated[/] at {url}; state and logs in {home}")
+    out.print("In another terminal:")
+    for name, value in (("RUNPOD_API_KEY", key), ("CALLSHEET_RUNPOD_API", url), ("CALLSHEET_RUNPOD_JOBS", f"{url}/jobs")):
+        out.print(f"  export {name}={value}", soft_wrap=True, highlight=False)
+    out.print(f'  curl -H "Authorization: Bearer {key}" {url}/emulator/state', soft_wrap=True, highlight=False)
+    out.print("Ctrl-C stops it and every process of it.")

@@ -1,0 +1,154 @@
+"""What the handler takes beside the job types of callsheet/jobs: one stage's recipe, a shoot, a whole flow run.
+
+Covers shape and sense: a stage's recipe has to be the one that its key names. Senders and receiver use the same
+models. Nothing is run here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
+
+from callsheet.errors import RequestInvalid
+from callsheet.jobs.reading import read_request
+from callsheet.jobs.requests import JOBS, AnyRequest
+from callsheet.models import Order
+from callsheet.recipe import Recipe, Stage
+from callsheet.recipes import ANY_RECIPE
+from callsheet.units import Frozen
+from callsheet.words import Mistaken, told
+
+RECIPES: Mapping[Stage, type[Recipe]] = {kind.stage: kind for kind in ANY_RECIPE if kind.stage.needs_gpu}
+"""The stages that are sent to a GPU."""
+
+_PASSED_ON = re.compile(r"(PREFECT_|CALLSHEET_|AWS_|R2_)[A-Z0-9_]{1,100}")
+_KEPT_BACK = frozenset({"CALLSHEET_FFMPEG", "CALLSHEET_CHILD", "CALLSHEET_GPU", "CALLSHEET_VOLUME"})
+"""What the machine knows better than whoever sends work to it; one of them names a program."""
+
+
+def may_pass(name: str) -> bool:
+    """Whether a flow run may bring this variable along."""
+    return _PASSED_ON.fullmatch(name) is not None and name not in _KEPT_BACK
+
+
+class StageJob(Frozen):
+    """One recipe of the GPU half, to be made into the store that worker and sender share."""
+
+    job_type: Literal["stage"] = "stage"
+    key: str
+    """`stage/fingerprint`: what claims and journal call it."""
+    stage: Stage
+    recipe: dict[str, Any]
+    """The recipe's fields as JSON."""
+    attempt: int = Field(1, ge=1)
+    """Each is claimed once, so a job that is sent twice is made once."""
+    since: AwareDatetime | None = None
+    """Make it anew if it was made before; None takes any."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, attempt: int = 1, since: AwareDatetime | None = None) -> Self:
+        """The job that makes `recipe`."""
+        return cls(
+            key=f"{recipe.stage}/{recipe.fingerprint}", stage=recipe.stage, recipe=recipe.model_dump(mode="json"),
+            attempt=attempt, since=since,
+        )
+
+    def made(self) -> Recipe:
+        """The recipe itself."""
+        return RECIPES[self.stage].model_validate(self.recipe)
+
+    @model_validator(mode="after")
+    def _is_its_key(self) -> Self:
+        if self.stage not in RECIPES:
+            raise Mistaken(f"stage {self.stage} needs no GPU", f"send one of {', '.join(RECIPES)}")
+        try:
+            recipe = self.made()
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise Mistaken(f"recipe.{where} {told({**first})[0]}", _SAME_RELEASE) from None
+        if self.key != f"{self.stage}/{recipe.fingerprint}":
+            raise Mistaken(f"the recipe's fingerprint is {recipe.fingerprint}, which is not its key", _SAME_RELEASE)
+        return self
+
+
+_SAME_RELEASE = "install the same release of callsheet here and in the image"
+
+
+class ShootJob(Frozen):
+    """The GPU half of several orders."""
+
+    job_type: Literal["shoot"] = "shoot"
+    orders: tuple[Order, ...] = Field(min_length=1)
+    refresh: tuple[Stage, ...] = ()
+    started: AwareDatetime | None = None
+    batch: str = Field("", max_length=200)
+    """The batch that pays; empty for films by themselves."""
+
+
+class FlowRunJob(Frozen):
+    """A Prefect flow run, executed on the worker."""
+
+    job_type: Literal["flow_run"] = "flow_run"
+    flow_run_id: UUID
+    environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    deadline_s: float = Field(gt=0, le=86_400)
+    """It is stopped after so many seconds."""
+    attempt: int | None = Field(None, ge=1)
+    """Claimed once, where it is given."""
+
+    @property
+    def key(self) -> str:
+        return f"flow_run/{self.flow_run_id}"
+
+    @field_validator("environment")
+    @classmethod
+    def _allowed(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not may_pass(name):
+                raise Mistaken(f"may not have {name[:60]!r}", "leave it out: the endpoint's template has it")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_api(self) -> Self:
+        if "PREFECT_API_URL" not in self.environment:
+            raise Mistaken("has no PREFECT_API_URL", "name the address under which a worker reaches Prefect's API")
+        return self
+
+
+Work = StageJob | ShootJob | FlowRunJob | AnyRequest
+"""Whatever a job can ask for."""
+
+_OURS: Mapping[str, type[StageJob | ShootJob | FlowRunJob]] = {
+    "stage": StageJob, "shoot": ShootJob, "flow_run": FlowRunJob,
+}
+
+
+def read_work(fields: Any) -> Work:
+    """A job's `input`, checked. Raises RequestInvalid naming the field."""
+    kind = _OURS.get(str(fields.get("job_type"))) if isinstance(fields, dict) else None
+    if kind is None:
+        return _public(fields)
+    try:
+        return kind.model_validate_json(json.dumps(fields, allow_nan=False))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message, remedy = told({**first}, kind.model_fields)
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+        raise RequestInvalid(field=f"input{path}", detail=message, remedy=remedy) from None
+    except (TypeError, ValueError) as error:
+        raise RequestInvalid(field="input", detail=f"is not plain JSON ({error})", remedy="write plain JSON") from None
+
+
+def _public(fields: Any) -> AnyRequest:
+    try:
+        return read_request({"input": fields})
+    except RequestInvalid as error:
+        if error.facts.get("field") != "input.job_type":
+            raise
+        raise RequestInvalid(**{**error.facts, "remedy": f"name one of {', '.join((*JOBS, *_OURS))}"}) from None

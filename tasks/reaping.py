@@ -1,0 +1,43 @@
+"""Rented machines that nobody wants any more: deleted, and written down as what they cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from callsheet.errors import ServerError
+from callsheet.runpod.pod_env import api_address
+from callsheet.runpod.reap import Reaped, reap
+from tasks.endpoint import planes
+from tasks.run import current
+from tasks.spending import ledger
+
+
+async def reap_pods(dry_run: bool = False) -> list[Reaped]:
+    """Look at every pod of ours, and delete those that no flow run of this server needs. Raises ProviderError."""
+    settings = current().settings
+    api, control = planes(settings)
+    now = datetime.now(UTC)
+    async with api, control, get_client() as client:
+
+        async def still_wanted(flow_run_id: str) -> str | None:
+            try:
+                run = await client.read_flow_run(UUID(flow_run_id))
+            except ObjectNotFound:
+                return "this Prefect server knows no such run"
+            except httpx.HTTPError as error:          # nobody knows: it stays until its deadline
+                raise ServerError(what="Prefect", detail=str(error), log="its log") from error
+            over = run.state is not None and run.state.is_final()
+            return f"its run has ended: {run.state.name}" if over and run.state else None
+
+        done = await reap(
+            control, still_wanted, now, dry_run=dry_run, api=api_address(settings, PREFECT_API_URL.value()))
+    for pod in done:
+        if pod.deleted and not any(row.provider_id == pod.pod_id for row in ledger().rows()):
+            ledger().record(pod.row(now), "orphan")
+    return done
