@@ -213,7 +213,7 @@ def write_results(path: Path, productions: Iterable[Production], only: Sequence[
     With `only`, for a batch of some actors, the others' results of runs before are kept. Raises InputError.
     """
     beside = _beside(path)
-    rows = {made.actor_id: [_safe(cell) for cell in _result(made)] for made in productions}
+    rows = {made.actor_id: [safe_cell(cell) for cell in _result(made)] for made in productions}
     with _alone(beside.parent):
         before = _results_there(beside) if only else {}
         publish(beside, _as_csv((before | rows).values()).encode())
@@ -222,7 +222,7 @@ def write_results(path: Path, productions: Iterable[Production], only: Sequence[
 
 def results_csv(productions: Iterable[Production]) -> str:
     """One line a production. No cell can be taken for a formula by a spreadsheet."""
-    return _as_csv([_safe(cell) for cell in _result(made)] for made in productions)
+    return _as_csv([safe_cell(cell) for cell in _result(made)] for made in productions)
 
 
 def _beside(path: Path) -> Path:
@@ -265,7 +265,8 @@ def _result(made: Production) -> tuple[object, ...]:
     )
 
 
-def _safe(cell: object) -> str:
+def safe_cell(cell: object) -> str:
+    """As text that no spreadsheet takes for a formula."""
     text = str(cell)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")              # a lone CR would end the row for some readers
     return f"'{lines}" if text.startswith(_FORMULA_STARTS) else lines

@@ -26,7 +26,7 @@ from pydantic import AwareDatetime
 
 from callsheet.costs import CostRow, Kind, Outcome, Payer
 from callsheet.pricing import Rate
-from callsheet.reconcile_pieces import Piece, alone, hour_of
+from callsheet.reconcile_pieces import Piece, hour_of, placed, split
 from callsheet.units import Frozen
 
 CLOSE_S = 1.5
@@ -91,7 +91,7 @@ def reconcile(
         watched[one.provider_id].append(one)
     pieces: dict[tuple[str, datetime], list[Piece]] = defaultdict(list)
     for provider_id, own in rows.items():
-        for piece in alone(own):
+        for piece in split(own):
             pieces[provider_id, hour_of(piece.started)].append(piece)
     out: list[CostRow] = []
     for (plane, provider_id, start), usd in sorted(_amounts(bill).items()):
@@ -112,11 +112,15 @@ def corrections(
     `estimates` and `current`, the rows that the ledger shows now, also have the day before: what began then and
     went on over midnight is cut there.
     """
-    over = {row for row in estimates if row.started < since < _end(row)}
-    after = reconcile([row for row in estimates if row.started >= since or row in over], bill, seen)
+    starts = dict(placed(estimates))
+    over = {row for row, start in starts.items() if row.started < since < start + timedelta(seconds=row.seconds)}
+    after = reconcile(estimates, bill, seen)
     whole = {row for row in after if row.started < since}
-    before = [row if row in whole else _until(row, since) for row in current if row.started < since]
-    return changes([*before, *(row for row in after if row.started >= since)], current)
+    before = [
+        row if row in whole or row not in over else _until(row, starts[row], since)
+        for row in current if row.started < since
+    ]
+    return changes([*filter(None, before), *(row for row in after if row.started >= since)], current)
 
 
 def changes(corrected: Sequence[CostRow], current: Sequence[CostRow]) -> list[Change]:
@@ -140,16 +144,10 @@ def _unbilled(pieces: Sequence[Piece]) -> list[CostRow]:
     ]
 
 
-def _end(row: CostRow) -> datetime:
-    return row.started + timedelta(seconds=row.seconds)
-
-
-def _until(row: CostRow, at: datetime) -> CostRow:
-    """The part of a row before a moment."""
-    if _end(row) <= at:
-        return row
-    share = (at - row.started).total_seconds() / row.seconds
-    return row.model_copy(update={
+def _until(row: CostRow, start: datetime, at: datetime) -> CostRow | None:
+    """The part of a row, whose seconds count from `start` on, before a moment."""
+    share = (at - start).total_seconds() / row.seconds
+    return None if share <= 0 else row.model_copy(update={
         "seconds": row.seconds * share, "usd": row.usd * share, "upper_usd": row.upper_usd * share,
     })
 

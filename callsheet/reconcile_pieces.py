@@ -1,14 +1,10 @@
-"""Rows of the ledger cut at the hours, as the provider's bill is, and laid side by side where a machine did several
-things at once. Values only; what they are for is in reconcile.py.
-"""
+"""Rows of the ledger cut at the hours, as the provider's bill is. Values only; what they are for is in reconcile.py."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 from callsheet.costs import CostRow, Kind
 
@@ -53,44 +49,28 @@ def hour_of(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def placed(rows: Iterable[CostRow]) -> Iterator[tuple[CostRow, datetime]]:
+    """Each row with the moment from which its seconds count: work of one resource lies one after the other.
+
+    Things that a machine did at once share its seconds among them, and each row has its share: beside each other from
+    their beginnings they would leave the rest of that time empty, and crowd the hour in which they began.
+    """
+    free: dict[str, datetime] = {}
+    for row in sorted(rows, key=lambda row: row.started):
+        at = row.started.astimezone(UTC)
+        if row.kind is Kind.WORK and row.seconds > 0:
+            at = max(at, free.get(row.resource, at))
+            free[row.resource] = at + timedelta(seconds=row.seconds)
+        yield row, at
+
+
 def split(rows: Iterable[CostRow]) -> Iterator[Piece]:
-    """Every row cut at the hours. One without seconds, or with negative ones, stays whole."""
-    for row in rows:
-        at, left = row.started.astimezone(UTC), row.seconds
+    """Every row, as it is placed, cut at the hours. One without seconds, or with negative ones, stays whole."""
+    for row, at in placed(rows):
+        left = row.seconds
         cuts: list[tuple[datetime, float]] = [] if left > 0 else [(at, left)]
         while left > 0:
             until = (hour_of(at) + timedelta(hours=1) - at).total_seconds()
             cuts.append((at, min(left, until)))
             at, left = hour_of(at) + timedelta(hours=1), left - until
         yield from (Piece(row, start, seconds, len(cuts)) for start, seconds in cuts)
-
-
-def alone(rows: Iterable[CostRow]) -> list[Piece]:
-    """As split, with the seconds in which a resource worked at several things shared among them: they are paid once.
-
-    A resource is one machine, or one job on one; jobs of an endpoint run beside each other and are all paid.
-    """
-    pieces, work = list[Piece](), defaultdict[str, list[Piece]](list)
-    for piece in split(rows):
-        if piece.kind is Kind.WORK and piece.seconds > 0:
-            work[piece.of.resource].append(piece)
-        else:
-            pieces.append(piece)
-    return pieces + [piece for together in work.values() for piece in _shared(together)]
-
-
-def _shared(work: list[Piece]) -> list[Piece]:
-    """A sweep over all beginnings and ends; what goes on between two of them shares that time equally."""
-    if len(work) == 1:
-        return work
-    edges = sorted({at for piece in work for at in (piece.started, _end(piece))})
-    seconds = [0.0] * len(work)
-    for start, end in pairwise(edges):
-        going = [n for n, piece in enumerate(work) if piece.started <= start and end <= _end(piece)]
-        for n in going:
-            seconds[n] += (end - start).total_seconds() / len(going)
-    return [replace(piece, seconds=seconds[n]) for n, piece in enumerate(work)]
-
-
-def _end(piece: Piece) -> datetime:
-    return piece.started + timedelta(seconds=piece.seconds)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import httpx
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events import RelatedResource, emit_event
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled, Crashed, Failed, State
+from prefect.states import Cancelled, Crashed, Failed
 
 from callsheet.costs import Outcome, Payer
 from callsheet.pricing import HOUR_S
@@ -73,7 +73,8 @@ class PrefectDesk:
 
     async def machine(self, machine: Rented, adopted: bool) -> None:
         kind, _, number = machine.pid.partition(":")
-        price = f"${machine.rate.usd_per_second * HOUR_S:.2f} an hour" if machine.rate.usd_per_second else "at no price yet"
+        hourly = machine.rate.usd_per_second * HOUR_S
+        price = f"${hourly:.2f} an hour" if hourly else "price not known yet"
         self._log.info(
             "%s %s (%s, %s) %s flow run '%s'%s", kind, number, machine.rate.gpu or "card not known yet", price,
             "is looked after again for" if adopted else "was ordered for", self.name,
@@ -94,8 +95,8 @@ class PrefectDesk:
         for number in range(1, _TRIES + 1):
             try:
                 # Orchestrated, not forced: a run that has ended meanwhile keeps its state.
-                result = await self._client.set_flow_run_state(self.flow_run_id, _STATES[state](message=message))
-                self._log.info("flow run '%s' is reported as %s: %s (%s)", self.name, state, message, result.status.value)
+                told = await self._client.set_flow_run_state(self.flow_run_id, _STATES[state](message=message))
+                self._log.info("flow run '%s' is reported as %s: %s (%s)", self.name, state, message, told.status.value)
                 return
             except ObjectNotFound:
                 return
@@ -120,7 +121,9 @@ class PrefectDesk:
                 "callsheet.gpu": rate.gpu,
             },
             related=self._related,
-            payload={"gpu": rate.gpu, "usd_per_hour": round(rate.usd_per_second * HOUR_S, 4), "price": rate.source, **more},
+            payload={
+                "gpu": rate.gpu, "usd_per_hour": round(rate.usd_per_second * HOUR_S, 4), "price": rate.source, **more,
+            },
         )
 
 

@@ -7,13 +7,15 @@ give up is paying.py's matter, what the provider says client.py's. This joins th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from callsheet.costs import CostRow, Kind, Outcome, Payer
-from callsheet.errors import JobLost, JobTimedOut, SettingMissing
+from callsheet.errors import JobLost, JobTimedOut, ProviderError, SettingMissing
 from callsheet.pricing import COLD_START_S, IDLE_S, Rate, dearest, worst_s
 from callsheet.recipe import Recipe
 from callsheet.runpod.client import JobsClient, JobState, JobStatus, Policy, Watch
@@ -35,6 +37,13 @@ from tasks.spending import budgets, ledger, limits, payer
 
 QUEUE_S = 3600.0
 """How long a job may wait for a worker. Its `ttl` covers that too: what expires in the queue is gone."""
+
+PRICES_S = 300.0
+"""How long prices that were read are taken for those of a submit."""
+
+_PRICES: dict[tuple[str, str], tuple[float, Mapping[str, Rate]]] = {}
+_WORKERS: dict[str, dict[str, Any]] = {}
+"""Of each worker that had a job of ours: id, card and start, read once."""
 
 _ENDS: Mapping[JobState, Outcome] = {
     JobState.COMPLETED: Outcome.MADE, JobState.FAILED: Outcome.FAILED, JobState.CANCELLED: Outcome.CANCELLED,
@@ -60,7 +69,7 @@ async def _made(recipe: Recipe, run: Run) -> Record:
     async with api, control:
         jobs = EndpointJobs(
             JobsClient(api, endpoint_of(settings), control), control, recipe, run.since(recipe.stage), payer(recipe),
-            await job_rates(control, settings.cards), limits(), _speed(settings),
+            await _rates(control, settings), limits(), _speed(settings),
         )
         return await paid_once(
             f"{recipe.stage}/{recipe.fingerprint}", Journal(store), jobs,
@@ -83,6 +92,15 @@ def endpoint_of(settings: Settings) -> str:
     if settings.runpod_endpoint is None:
         raise SettingMissing(subject="the endpoint's id", variable="RUNPOD_ENDPOINT_ID (callsheet runpod up tells it)")
     return settings.runpod_endpoint
+
+
+async def _rates(control: Control, settings: Settings) -> Mapping[str, Rate]:
+    """Prices as the catalogue had them some minutes ago at most: the control plane allows one request a second."""
+    known = _PRICES.get((settings.runpod_api, settings.runpod_gpus))
+    if known is None or time.monotonic() - known[0] > PRICES_S:
+        known = time.monotonic(), await job_rates(control, settings.cards)
+        _PRICES[settings.runpod_api, settings.runpod_gpus] = known
+    return known[1]
 
 
 def _speed(settings: Settings) -> float:
@@ -169,12 +187,13 @@ class _Seen:
             self._facts["delay_s"] = status.delay_s
 
     async def _identify(self, worker_id: str) -> None:
-        for worker in await self._control.workers(self._client.endpoint) if self._control else ():
-            if worker.id == worker_id and worker.gpu_type_id:
-                started = worker.started_at.isoformat() if worker.started_at else ""
-                self._facts |= {"worker": worker_id, "gpu": worker.gpu_type_id, "worker_started": started}
-                return
-        self._facts |= {"worker": worker_id}
+        if worker_id not in _WORKERS and self._control is not None:
+            with contextlib.suppress(ProviderError):       # without a card the rate is bounded, not known
+                for worker in await self._control.workers(self._client.endpoint):
+                    born = worker.started_at.isoformat() if worker.started_at else ""
+                    if worker.gpu_type_id:
+                        _WORKERS[worker.id] = {"worker": worker.id, "gpu": worker.gpu_type_id, "worker_started": born}
+        self._facts |= _WORKERS.get(worker_id, {"worker": worker_id, "gpu": ""})
 
     def ended(self, status: JobStatus) -> JobEnd:
         """A job that is over. FAILED says whether another attempt can help; a time-out may always be the card's."""
@@ -252,5 +271,6 @@ def rows_of(key: str, intent: Intent, end: JobEnd) -> list[tuple[CostRow, str]]:
     cold = work.model_copy(update={
         "kind": Kind.COLD_START, "resource": str(end.facts["worker"]), "started": born, "seconds": cold_s,
         "usd": cold_s * rate, "upper_usd": cold_s * rate, "outcome": Outcome.UNKNOWN, "attempt": 1,
+        "payer": payer.model_copy(update={"stage": "", "label": ""}),
     })
     return [(work, "work"), (cold, "cold_start")]

@@ -89,18 +89,18 @@ def test_an_hour_without_a_bill_stays_an_estimate() -> None:
     assert sum(one.upper_usd for one in out) == pytest.approx(100 * RATE + 200 * RATE), "half of the estimate's upper"
 
 
-def test_work_that_a_pod_did_at_once_is_paid_once() -> None:
-    rows = [pod_row(Kind.COLD_START, 0, 30), pod_row(Kind.WORK, 30, 100), pod_row(Kind.WORK, 30, 100, LEO),
-            pod_row(Kind.IDLE, 130, 10)]
-    out = reconcile(rows, [("pod", billed("pod1", 140 * RATE))])
-    assert totals(out) == {Kind.COLD_START: 30, Kind.WORK: 100, Kind.IDLE: 10}
-    assert [round(one.seconds) for one in out if one.kind is Kind.WORK] == [50, 50]
+def test_things_that_a_pod_did_at_once_lie_one_after_the_other() -> None:
+    shares = [pod_row(Kind.WORK, 3000, 400, payer) for payer in (AVA, LEO, AVA)]
+    out = reconcile([pod_row(Kind.COLD_START, 2970, 30), *shares], [
+        ("pod", billed("pod1", 630 * RATE)), ("pod", billed("pod1", 610 * RATE, hour=1))])
+    assert totals(out) == {Kind.COLD_START: 30, Kind.WORK: 1200, Kind.IDLE: 10}
+    assert not [one for one in out if one.kind is Kind.ADJUSTMENT]
 
 
-def test_what_one_job_of_an_endpoint_did_at_once_is_paid_once_and_jobs_beside_each_other_are_all_paid() -> None:
-    rows = [row(Kind.WORK, 0, 100), row(Kind.WORK, 0, 100, payer=LEO), row(Kind.WORK, 0, 100, resource="job-2")]
+def test_jobs_of_an_endpoint_beside_each_other_are_all_paid() -> None:
+    rows = [row(Kind.WORK, 3500, 100), row(Kind.WORK, 3500, 100, resource="job-2")]
     out = reconcile(rows, [("endpoint", billed("ep1", 200 * RATE))])
-    assert [(one.resource, round(one.seconds)) for one in out] == [("job-1", 50), ("job-1", 50), ("job-2", 100)]
+    assert [(one.resource, one.seconds) for one in out] == [("job-1", 100), ("job-2", 100)]
 
 
 def test_what_nobody_knows_is_an_orphan_and_its_seconds_come_from_what_was_seen_of_it() -> None:
@@ -196,6 +196,19 @@ def test_what_went_on_over_midnight_is_counted_once(billed_too: bool) -> None:
     assert [(one.seconds, one.reconciled) for change in written for one in change.rows] == [(600, False), (600, True)]
     after = [early, *(one for change in written for one in change.rows)]
     assert corrections([early, work], after, bill, [], midnight) == [], "twice is as once"
+
+
+def test_shares_that_lie_behind_midnight_are_counted_there_once() -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    work = [pod_row(Kind.WORK, 0, 400, payer).model_copy(update={"started": midnight - timedelta(seconds=500)})
+            for payer in (AVA, LEO, Payer(actor="kai"))]
+    bill = [("pod", Line("pod1", midnight, midnight + timedelta(hours=1), 700 * RATE))]
+    written = corrections(work, work, bill, [], midnight)
+    rows = [one for change in written for one in change.rows]
+    assert sum(one.seconds for one in rows) == pytest.approx(1200)
+    assert sum(one.seconds for one in rows if one.reconciled) == pytest.approx(700)
+    assert sorted({one.day for one in rows}) == ["2026-11-20", "2026-11-21"]
+    assert corrections(work, rows, bill, [], midnight) == []
 
 
 # ---- any truth

@@ -8,6 +8,10 @@
     callsheet mix VIDEO         voices, music, effects and captions for any video, its pictures copied
     callsheet up                Prefect server, workers and deployments on this machine
     callsheet emit ACTOR        say that a LoRA is trained
+    callsheet costs             what GPU work cost, by actor, stage, day, run
+    callsheet runpod COMMAND    make a RunPod account ready, look at it, clean up
+    callsheet models COMMAND    model weights: list, download
+    callsheet emulate           RunPod on this machine, to rehearse with
     callsheet doctor            what is there, what is missing, and what to do
 
 Exit codes: 0 all made (or waiting), 3 some failed or had no budget, 2 bad input, 1 anything else, 130 cancelled
@@ -27,7 +31,7 @@ import typer
 from rich.console import Console
 
 from callsheet import __version__
-from callsheet.doors import mix, splice, terminal
+from callsheet.doors import costs, mix, models_commands, runpod_commands, splice, terminal
 from callsheet.doors.interrupt import Stopped, all_or_nothing
 from callsheet.errors import CallsheetError, Cancelled, InputError
 from callsheet.models import Family, Gpu
@@ -265,6 +269,22 @@ def job(
 
 app.command()(all_or_nothing(splice.splice))
 app.command()(all_or_nothing(mix.mix))
+app.command()(costs.costs)
+app.add_typer(runpod_commands.app)
+app.add_typer(models_commands.app)
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the emulator; 0 takes a free one.")] = 8790,
+) -> None:
+    """Run RunPod on this machine until Ctrl-C: queue, workers, pods and bill, with nothing to pay.
+
+    It says which variables to set; then run a batch with --gpu endpoint, or callsheet up and --gpu pool.
+    """
+    from callsheet.doors import emulate as door
+
+    door.emulate(port, terminal.console())
 
 
 @app.command()

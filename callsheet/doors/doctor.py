@@ -3,7 +3,7 @@
     findings = examine(Site(Settings.load()), checks_for(...))
 
 All checks run at once, each with its own time limit, and nothing is raised: a check that fails is a finding.
-Covers running the checks and showing what they say. ComfyUI and endpoints are not looked at. What it leaves
+Covers running the checks and showing what they say. ComfyUI is not looked at. What it leaves
 behind: one small file an hour under doctor/probe/ of the store, and doctor/probe.txt in the delivery.
 """
 
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from callsheet import project
 from callsheet.doors import checks_machine as machine
+from callsheet.doors import checks_runpod as rented
 from callsheet.doors import checks_services as services
 from callsheet.doors.checks_manifest import manifest as check_manifest
 from callsheet.doors.finding import Check, Finding, Level, Site, from_error
@@ -68,7 +69,7 @@ def preflight(manifest: Path | None = None) -> tuple[list[Finding], tuple[Row, .
         unread = Settings.model_construct(CALLSHEET_HOME=Path.cwd())
         rows = tuple(row._replace(value="") for row in unread.table())
         return [from_error(SETTINGS, error), *examine(Site(unread), ANYWHERE)], rows
-    checks = (*CHECKS, OF_A_MANIFEST) if manifest else CHECKS
+    checks = (*CHECKS, *(rented.CHECKS if settings.runpod_api_key else ()), *((OF_A_MANIFEST,) if manifest else ()))
     return examine(Site(settings, manifest), checks), settings.table()
 
 

@@ -28,22 +28,24 @@ def emulate(port: int, out: Console, *, folder: Path | None = None, options: Opt
     <home>/emulator. Raises ServerError when the port is taken.
     """
     from callsheet.runpod.emulator.options import Options
-    from callsheet.runpod.emulator.service import serve
+    from callsheet.runpod.emulator.service import listen, serve
 
     home = folder or Settings.load().home / "emulator"
     chosen = options or Options(provision_s=3, start_s=5, cold_start_s=3)
     try:
-        asyncio.run(serve(home, chosen, port, ready=lambda url: _say(out, url, chosen.key, home)))
+        listener = listen(port)
     except OSError as error:
-        raise ServerError(detail=f"the emulator cannot listen on port {port} ({error.strerror})",
+        raise ServerError(what="the emulator", detail=f"port {port}: {error.strerror}",
                           remedy="choose another with --port, or stop what uses it") from None
+    asyncio.run(serve(home, chosen, listener, ready=lambda url: _say(out, url, chosen.key, home)))
     out.print("stopped; what was rented goes on to cost when the emulator is started again")
 
 
 def _say(out: Console, url: str, key: str, home: Path) -> None:
     out.print(f"[bold green]RunPod is emulated[/] at {url}; state and logs in {home}")
     out.print("In another terminal:")
-    for name, value in (("RUNPOD_API_KEY", key), ("CALLSHEET_RUNPOD_API", url), ("CALLSHEET_RUNPOD_JOBS", f"{url}/jobs")):
+    settings = {"RUNPOD_API_KEY": key, "CALLSHEET_RUNPOD_API": url, "CALLSHEET_RUNPOD_JOBS": f"{url}/jobs"}
+    for name, value in settings.items():
         out.print(f"  export {name}={value}", soft_wrap=True, highlight=False)
     out.print(f'  curl -H "Authorization: Bearer {key}" {url}/emulator/state', soft_wrap=True, highlight=False)
     out.print("Ctrl-C stops it and every process of it.")

@@ -67,6 +67,7 @@ class Attendance:
         self.clock = clock
         self.sleep = sleep
         self._machine_id = ""
+        self._adopting = False
 
     async def run(self) -> End:
         """Until the run is over. Errors become the run's state; only a lost store or server is raised."""
@@ -108,7 +109,7 @@ class Attendance:
         for _ in range(_MOST_MACHINES):
             machine = await self._machine()
             self._machine_id = machine.id
-            watch = Watch(self.hire.limits, self.clock() - began)
+            watch = Watch(self.hire.limits, self.clock() - began, self._adopting)
             verdict = await self._stayed(machine, watch)
             if verdict.act is not Act.NEXT:
                 return verdict
@@ -157,10 +158,12 @@ class Attendance:
     async def _machine(self) -> Rented:
         if self.books.open:
             adopted = await self._adopted()
+            self._adopting = adopted is not None
             if adopted is not None:
                 await self.desk.machine(adopted, True)
                 return adopted
         await self._check()
+        self._adopting = False
         machine = await self._ordered()
         await self.desk.machine(machine, False)
         return machine
@@ -172,7 +175,7 @@ class Attendance:
             await self.books.end(Outcome.LOST, "it was never ordered")
             return None
         await self.books.submitted(machine_id)
-        return self.hire.known(machine_id, self.books.intended)
+        return self.hire.known(machine_id, self.books.intended, self.books.rate)
 
     async def _ordered(self) -> Rented:
         worst_usd, rate = await self.hire.worst()
@@ -192,7 +195,7 @@ class Attendance:
                 if not found:
                     raise
                 await self.books.submitted(found)
-                return self.hire.known(found, self.books.intended)
+                return self.hire.known(found, self.books.intended, self.books.rate)
 
     async def _pause(self, seconds: float) -> None:
         ends = self.clock() + jittered(seconds)

@@ -87,6 +87,12 @@ class Books:
         intent = self._held.intent
         return intent.at if intent is not None else self.now()
 
+    @property
+    def rate(self) -> Rate:
+        """The dearest that the open attempt may be paid at."""
+        intent = self._held.intent
+        return (intent.rate if intent is not None else None) or Rate(gpu="", usd_per_second=0.0)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._journal.clock(), UTC)
 

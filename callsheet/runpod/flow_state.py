@@ -64,7 +64,10 @@ class FlowRuns:
                 answer.raise_for_status()
                 told = answer.json()["state"] or {}
                 return State(kind=told.get("type", "PENDING"), name=told.get("name", "Pending"))
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, AttributeError) as error:
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                LOG.error("%r is no address of a server: %s", self._api, error)
+                return None
+            except (httpx.HTTPError, ValueError, KeyError, AttributeError) as error:
                 if time.monotonic() >= end:
                     LOG.warning("the server does not tell the run's state: %s", error)
                     return None
@@ -80,7 +83,7 @@ class FlowRuns:
                     f"{self._api}/flow_runs/{flow_run_id}/set_state", json={"state": state, "force": True}
                 ).raise_for_status()
                 return True
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+            except httpx.HTTPError as error:
                 if time.monotonic() >= end:
                     LOG.error("the server does not take the run's end: %s", error)
                     return False

@@ -52,8 +52,8 @@ class Hire(Protocol):
     async def find(self, attempt: int, check: Callable[[], Awaitable[object]]) -> str:
         """The id of a machine whose order was not answered; empty when there surely is none."""
 
-    def known(self, machine_id: str, since: datetime) -> Rented:
-        """One that was ordered at `since` or a little after, perhaps by somebody else."""
+    def known(self, machine_id: str, since: datetime, rate: Rate) -> Rented:
+        """One that was ordered at `since` or a little after, perhaps by somebody else, for `rate` at most."""
 
     def avoid(self, machine: Rented) -> None:
         """It never came up: order the next one elsewhere."""

@@ -203,7 +203,8 @@ class JobHire:
             raise unwanted
         return held or ""
 
-    def known(self, machine_id: str, since: datetime) -> RentedJob:
+    def known(self, machine_id: str, since: datetime, rate: Rate) -> RentedJob:
+        """At the prices of the endpoint's cards: which of them has the job, its worker tells."""
         return self._rented(machine_id, since)
 
     def avoid(self, machine: object) -> None:

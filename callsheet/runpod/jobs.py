@@ -59,7 +59,7 @@ class JobStatus(Frozen):
             raise ProviderError(provider=PROVIDER, detail=f"with the state {state!r:.40} of job {job_id}")
         worker = said.get("workerId")
         return cls(
-            id=str(said.get("id") or job_id),
+            id=job_id or str(said.get("id") or ""),
             state=JobState(state),
             output=said.get("output"),
             error=said.get("error"),

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from callsheet.costs import Outcome, Payer
 from callsheet.errors import NoCapacity, ProviderError, SettingInvalid
-from callsheet.pricing import HOUR_S, Card, Rate, dearest
+from callsheet.pricing import Card, Rate, dearest
 from callsheet.runpod.http import PROVIDER
 from callsheet.runpod.life import Life
 from callsheet.runpod.orders import Cloud, PodOrder
@@ -53,10 +53,13 @@ class RentedPod:
     """One pod that is being paid."""
 
     def __init__(
-        self, control: Control, pod_id: str, rate: Rate, *, asked: datetime, began: datetime | None,
+        self, control: Control, pod_id: str, rate: Rate, *, asked: datetime | None, began: datetime | None,
         key: str = "", payer: Payer | None = None, now: Callable[[], datetime] = _now,
     ) -> None:
-        """`asked`: before its order was sent. `began`: when the answer was there, None for somebody else's order."""
+        """`asked`: before its order was sent; None leaves that to the provider's word.
+
+        `began`: when the answer was there; None for somebody else's order.
+        """
         self.id = pod_id
         self.pid = f"pod:{pod_id}"
         self.rate = rate
@@ -75,8 +78,10 @@ class RentedPod:
         if pod.cost:
             self.rate = pod.rate
         self.place = ", ".join(filter(None, (pod.cloud.lower(), pod.data_center_id)))
+        now = self._now()
+        self._asked = self._asked or min(pod.created_at or now, now)
         if self._began is None:                       # its clock and ours may differ: never before it was asked for
-            self._began = min(self._now(), max(pod.created_at or self._now(), self._asked))
+            self._began = min(now, max(pod.created_at or now, self._asked))
 
     async def look(self) -> MachineSight | None:
         """None while the provider is silent."""
@@ -102,12 +107,13 @@ class RentedPod:
 
     def life(self, outcome: Outcome, attempt: int) -> Life:
         gone = self._gone or self._now()
-        began = self._began or self._asked
+        asked = self._asked or gone
+        began = self._began or asked
         alive = self._alive or began
         return Life(
             plane="pod", provider_id=self.id, resource=self.id, rate=self.rate, began=began,
             seconds=max(0.0, (alive - began).total_seconds()),
-            most_s=max(0.0, (gone - self._asked).total_seconds()),
+            most_s=max(0.0, (gone - asked).total_seconds()),
             outcome=outcome, attempt=attempt, key=self._key, payer=self._payer,
         )
 
@@ -144,7 +150,7 @@ class PodHire:
         return self._worst.cost(self.limits.deadline_s), self._worst
 
     def facts(self) -> Mapping[str, object]:
-        return {"mode": "pod", "name": self._wish.name, "usd_per_hour": self._worst.usd_per_second * HOUR_S}
+        return {"mode": "pod", "name": self._wish.name}
 
     async def order(
         self, attempt: int, note: Callable[[str], Awaitable[None]], check: Callable[[], Awaitable[None]]
@@ -178,8 +184,8 @@ class PodHire:
             await check()
         return ""
 
-    def known(self, machine_id: str, since: datetime) -> RentedPod:
-        return self._known.get(machine_id) or self._rented(machine_id, self._worst, since, None)
+    def known(self, machine_id: str, since: datetime, rate: Rate) -> RentedPod:
+        return self._known.get(machine_id) or self._rented(machine_id, rate, since, None)
 
     def avoid(self, machine: object) -> None:
         """The card at that place, or wherever the provider put it."""

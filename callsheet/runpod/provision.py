@@ -31,6 +31,8 @@ LEAST_GB = 200
 JOB_S = 3600.0
 """How long a job may run that says nothing itself; ours always do."""
 DISK_GB = 50
+MIN_CUDA = "13.0"
+"""Of the host's driver: torch's wheels in the image bring CUDA 13.0."""
 IDLE_S = 5
 QUEUE_DELAY_S = 4.0
 
@@ -189,7 +191,7 @@ def _endpoint_order(wanted: Wanted, found: Found, volume_id: str, template_id: s
     return EndpointOrder(
         name=STUDIO, template=template_id, pools=pools, excluded=excluded, min_workers=wanted.warm,
         max_workers=wanted.most, idle_s=IDLE_S, queue_delay_s=QUEUE_DELAY_S, timeout_s=JOB_S, flashboot=True,
-        data_centers=(where,), volumes=(volume_id,),
+        data_centers=(where,), volumes=(volume_id,), min_cuda=MIN_CUDA,
     )
 
 
@@ -199,7 +201,7 @@ def _workforce(wanted: Wanted, found: Found, endpoint: Endpoint, volume: Step) -
     gpu, workers, scaling = endpoint.gpu, endpoint.workers, endpoint.scaling
     changes: dict[str, Any] = {}
     if gpu is None or set(gpu.pools) != set(pools) or set(gpu.excluded_types) != set(excluded):
-        changes["gpu"] = {"pools": list(pools), "excludedTypes": list(excluded)}
+        changes["gpu"] = {"pools": list(pools), "excludedTypes": list(excluded), "minCudaVersion": MIN_CUDA}
     if (workers.min, workers.max, workers.idle_timeout) != (wanted.warm, wanted.most, IDLE_S):
         changes["workers"] = {"min": wanted.warm, "max": wanted.most, "idleTimeout": IDLE_S}
     if (scaling.type, scaling.queue_delay) != ("QUEUE_DELAY", QUEUE_DELAY_S):

@@ -89,10 +89,11 @@ _WAIT = Verdict(Act.WAIT)
 class Watch:
     """What has been seen of one machine and its run, and since when."""
 
-    def __init__(self, limits: Limits, spent_s: float = 0.0) -> None:
-        """`spent_s`: seconds since the first order, where another machine or worker was before."""
+    def __init__(self, limits: Limits, spent_s: float = 0.0, adopted: bool = False) -> None:
+        """`spent_s`: seconds since the first order. `adopted`: somebody else saw its beginning."""
         self.limits = limits
         self._spent_s = spent_s
+        self._adopted = adopted
         self._since: dict[str, float] = {}
         self._first: float | None = None
         self._began = False
@@ -130,17 +131,18 @@ class Watch:
         if run.phase is not self._phase:
             self._phase, self._phase_since = run.phase, now
         ended_s = now - self._phase_since
+        unbegun = idle or not (self._began or self._adopted)
         if run.phase is Phase.DELETED:
             return Verdict(Act.RELEASE, Outcome.CANCELLED, None, "the run was deleted")
         if run.phase is Phase.CANCELLING:
-            if idle or ended_s >= self.limits.cancel_grace_s:
+            if unbegun or ended_s >= self.limits.cancel_grace_s:
                 return Verdict(Act.RELEASE, Outcome.CANCELLED, "cancelled", "it was cancelled")
             return _WAIT
         if run.phase is Phase.FINAL:
             cancelled = run.outcome is Outcome.CANCELLED
             grace = self.limits.cancel_grace_s if cancelled else FINAL_GRACE_S
             done = Verdict(Act.RELEASE, run.outcome, None, f"the run is {run.told or 'over'}")
-            return done if idle or ended_s >= grace else _WAIT
+            return done if (unbegun if cancelled else idle) or ended_s >= grace else _WAIT
         if self._began and run.phase in (Phase.LEFT, Phase.WAITING):
             done = Verdict(Act.RELEASE, Outcome.UNKNOWN, None, f"the run is {run.told or 'scheduled again'}")
             return done if idle or ended_s >= FINAL_GRACE_S else _WAIT

@@ -151,6 +151,12 @@ def test_an_endpoint_is_read_and_changed() -> None:
     assert script.sent() == {"workers": {"max": 10}}
 
 
+def test_a_change_sets_values_so_it_is_sent_again_after_a_lost_answer() -> None:
+    script = Script(ok({}, 502), httpx.ReadTimeout("slow"), ok(ENDPOINT))
+    assert do(script, lambda c: c.update_endpoint("ep_1", {"workers": {"max": 10}})).id == "ep_1"
+    assert len(script.asked) == 3
+
+
 def test_workers_are_read() -> None:
     body = {"workers": [{"id": "w", "status": "THROTTLED", "gpuCount": 1, "isStale": False, "gpuTypeId": None}],
             "summary": {}}

@@ -200,8 +200,8 @@ async def chunks(client: JobsClient) -> list[Any]:
 def test_a_stream_gives_each_chunk_once_and_ends_with_the_job_however_it_ends(end: str) -> None:
     script = Script(
         job("IN_QUEUE", stream=[]), job("IN_PROGRESS", stream=[{"output": 1}, {"output": {"two": 2}}]),
-        job("IN_PROGRESS"), ok({}, 502), job(end, stream=[{"output": 3}]), job(end, stream=[]))
-    assert do(script, chunks) == [1, {"two": 2}, 3]
+        job("IN_PROGRESS"), ok({}, 502), job(end, stream=[{"output": 3}]), job(end, stream=[{"output": 4}]), job(end))
+    assert do(script, chunks) == [1, {"two": 2}, 3, 4]
 
 
 def test_a_stream_of_a_job_that_is_not_known_yet_begins_later_and_of_a_lost_one_ends() -> None:
@@ -308,6 +308,17 @@ def test_a_job_that_vanishes_is_lost_after_a_moment_and_not_at_once() -> None:
     assert do(Script(job("IN_PROGRESS"), LOST_404, job("COMPLETED")), waiting).state is JobState.COMPLETED
 
 
+def test_two_moments_of_not_knowing_are_not_one_long_one() -> None:
+    script = Script(LOST_404, *[job("IN_PROGRESS")] * 20, LOST_404, job("COMPLETED"))
+    assert do(script, lambda c: waiting(c, Watch(settle_s=15))).state is JobState.COMPLETED
+
+
+def test_a_job_that_is_gone_after_an_unanswered_cancel_was_given_up_for_its_reason() -> None:
+    script = Paths(status=[*[job("IN_PROGRESS")] * 8, LOST_404], cancel=ok({}, 500))
+    with pytest.raises(JobTimedOut):
+        do(script, lambda c: waiting(c, Watch(running_s=10)))
+
+
 def test_a_job_that_outlives_its_limit_is_cancelled() -> None:
     clock = Clock()
     script = Paths(status=lambda _: job("CANCELLED" if cancelled(script) else "IN_PROGRESS"), cancel=job("CANCELLED"))
@@ -319,8 +330,9 @@ def test_a_job_that_outlives_its_limit_is_cancelled() -> None:
 def test_a_limit_counts_from_the_last_start_and_the_longest_from_the_first() -> None:
     clock = Clock()
     again = [*[job("IN_PROGRESS")] * 10, *[job("IN_QUEUE")] * 3, *[job("IN_PROGRESS")] * 10, job("COMPLETED")]
-    limits = Watch(running_s=35)
-    assert do(Script(*again), lambda c: waiting(c, limits, poll_s=2), clock).state is JobState.COMPLETED
+    steady, limits = Script(*again), Watch(running_s=35)
+    assert do(steady, lambda c: waiting(c, limits, poll_s=2), clock).state is JobState.COMPLETED
+    assert clock.now - 1000 > 36 and not cancelled(steady)
     script = Paths(status=lambda _: job("CANCELLED" if cancelled(script) else "IN_QUEUE"), cancel=job("CANCELLED"))
     with pytest.raises(JobTimedOut):
         do(script, lambda c: waiting(c, Watch(longest_s=90)))
@@ -417,3 +429,23 @@ def test_cancelling_the_task_of_a_wait_ends_it_and_leaves_the_job() -> None:
     script = Script(job("IN_PROGRESS"))
     do(script, stopped)
     assert script.lines == ["GET /v2/ep1/status/j1"]
+
+
+def test_cancelling_the_task_of_a_wait_ends_its_request_too() -> None:
+    class Silent(Script):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            reached.set()
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def stopped(client: JobsClient) -> None:
+        task = asyncio.ensure_future(client.wait("j1"))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(20):
+                await task
+        assert len(asyncio.all_tasks()) == 1
+
+    reached = asyncio.Event()
+    do(Silent(job("IN_PROGRESS")), stopped)

@@ -42,6 +42,12 @@ def changes(account: FakeAccount) -> list[tuple[str, str]]:
     return [(method, path) for method, path, _ in account.seen]
 
 
+def with_volume(account: FakeAccount, size_gb: int, place: str) -> None:
+    account.make(
+        "network-volumes",
+        VolumeOrder(name="personaforge-studio-vol", size_gb=size_gb, data_center=place).payload())
+
+
 # ---- the plan
 
 def test_an_empty_account_gets_a_volume_a_template_and_an_endpoint() -> None:
@@ -106,7 +112,7 @@ def test_no_place_for_the_cards_is_told() -> None:
 def test_two_volumes_of_one_name_are_not_chosen_between() -> None:
     account = FakeAccount()
     for _ in range(2):
-        account.make("network-volumes", VolumeOrder(name="personaforge-studio-vol", size_gb=200, data_center="X").payload())
+        with_volume(account, 200, "X")
     with pytest.raises(InputError, match="several volumes are called personaforge-studio-vol: net1, net2"):
         steps(account)
     assert steps(account, WANTED.model_copy(update={"volume_id": "net2"}))[0].id == "net2"
@@ -126,7 +132,7 @@ def test_up_makes_what_the_spec_says() -> None:
     assert endpoint["workers"] == {"min": 0, "max": 10, "idleTimeout": 5}
     assert endpoint["scaling"] == {"type": "QUEUE_DELAY", "queueDelay": 4.0}
     assert endpoint["flashboot"] == "FLASHBOOT"
-    assert endpoint["gpu"] == {"pools": ["AMPERE_48", "ADA_48_PRO"], "count": 1,
+    assert endpoint["gpu"] == {"pools": ["AMPERE_48", "ADA_48_PRO"], "count": 1, "minCudaVersion": "13.0",
                                "excludedTypes": ["NVIDIA L40", "NVIDIA RTX A6000"]}
     assert (endpoint["networkVolumes"], endpoint["dataCenterIds"]) == (["net1"], ["EU-SE-1"])
     assert (endpoint["image"], endpoint["args"]) == ("studio/callsheet:1", "handler")
@@ -198,7 +204,7 @@ def test_variables_that_somebody_added_stay() -> None:
 
 def test_a_small_volume_grows_and_a_large_one_stays() -> None:
     account = FakeAccount()
-    account.make("network-volumes", VolumeOrder(name="personaforge-studio-vol", size_gb=50, data_center="EU-RO-1").payload())
+    with_volume(account, 50, "EU-RO-1")
     step = steps(account)[0]
     assert (step.verb, step.changes) == ("change", {"size": 200})
     up(account)
@@ -237,7 +243,7 @@ def test_what_is_sent_is_what_the_schema_asks_for() -> None:
 
     book = json.loads((REFERENCE / "runpod-openapi-v2.json").read_text())
     account = FakeAccount()
-    account.make("network-volumes", VolumeOrder(name="personaforge-studio-vol", size_gb=50, data_center="EU-RO-1").payload())
+    with_volume(account, 50, "EU-RO-1")
     up(account)
     for update in ({"image": "b:2"}, {"warm": 1}, {"cards": (card("A40"),)}):
         up(account, WANTED.model_copy(update=update))
@@ -252,7 +258,7 @@ def test_what_is_sent_is_what_the_schema_asks_for() -> None:
 
 def test_the_endpoints_order_names_volume_template_and_place() -> None:
     account = FakeAccount()
-    account.make("network-volumes", VolumeOrder(name="personaforge-studio-vol", size_gb=200, data_center="EU-SE-1").payload())
+    with_volume(account, 200, "EU-SE-1")
     account.make("templates", {"name": "personaforge-studio", "image": "studio/callsheet:1", "args": "handler",
                                "env": dict(WANTED.env), "serverless": True})
     order = steps(account)[2].order

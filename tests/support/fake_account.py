@@ -33,7 +33,8 @@ class FakeAccount:
 
     def __init__(self) -> None:
         self.things: dict[str, list[dict[str, Any]]] = {"network-volumes": [], "templates": [], "serverless": []}
-        self.centres = [centre("EU-RO-1", (A40, "LOW"), (L40S, "HIGH")), centre("EU-SE-1", (A40, "HIGH"), (L40S, "HIGH"))]
+        self.centres = [centre("EU-RO-1", (A40, "LOW"), (L40S, "HIGH")),
+                        centre("EU-SE-1", (A40, "HIGH"), (L40S, "HIGH"))]
         self.gpus = [gpu(A40, "AMPERE_48", 1.224), gpu(A6000, "AMPERE_48", 1.224), gpu(L40S, "ADA_48_PRO", 1.908),
                      gpu(L40, "ADA_48_PRO", 1.908)]
         self.seen: list[tuple[str, str, dict[str, Any]]] = []
@@ -98,7 +99,9 @@ class FakeAccount:
 
     def make(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         thing_id = f"{kind[:3]}{len(self.things[kind]) + 1}"
-        thing: dict[str, Any] = {"id": thing_id, "args": "", "env": {}, "disk": 20, "ports": [], "registry": None, **body}
+        thing: dict[str, Any] = {
+            "id": thing_id, "args": "", "env": {}, "disk": 20, "ports": [], "registry": None, **body,
+        }
         if template := next((one for one in self.things["templates"] if one["id"] == body.get("templateId")), None):
             thing |= {name: template[name] for name in ("image", "args", "env", "disk") if name not in body}
         if kind == "serverless":

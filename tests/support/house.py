@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +102,12 @@ def small_manifest(folder: Path) -> Path:
 
 
 @contextmanager
-def up(folder: Path, manifest: Path, python: Path | str = sys.executable) -> Iterator[House]:
+def up(
+    folder: Path, manifest: Path, python: Path | str = sys.executable, settings: Mapping[str, str] | None = None
+) -> Iterator[House]:
     """Run `callsheet up` of an environment until the block ends, then stop it as a user would."""
     home = folder / "home"
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "CALLSHEET_", "AWS_", "R2_"))},
-        "CALLSHEET_HOME": str(home),
-    }
+    environment = {**plain_environment(), "CALLSHEET_HOME": str(home), **(settings or {})}
     said = folder / "said.txt"
     with said.open("w") as out:
         process = subprocess.Popen(
@@ -134,6 +133,12 @@ def _state(home: Path, process: subprocess.Popen[str], said: Path) -> dict[str, 
             return state
         time.sleep(0.2)
     raise AssertionError(f"callsheet up did not come up: {said.read_text()}")
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's environment without any setting of callsheet's, Prefect's or a provider's."""
+    ours = ("PREFECT_", "CALLSHEET_", "AWS_", "R2_", "RUNPOD_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def forget(folder: Path) -> None:

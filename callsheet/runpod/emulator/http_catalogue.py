@@ -12,13 +12,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from callsheet.pricing import CARDS, Card
-from callsheet.runpod.emulator import billing, catalogue
+from callsheet.runpod.emulator import billing, buckets, catalogue
 from callsheet.runpod.emulator.clock import iso
 from callsheet.runpod.emulator.http_tools import answer, world_of
 from callsheet.runpod.emulator.refusals import Refusal, missing
 from callsheet.runpod.emulator.world import World
 
-BUCKET_S = {"hour": 3600, "day": 86_400, "week": 7 * 86_400}
+DAYS = 30
+"""How far a bill goes back when nobody says."""
+MOST_BUCKETS = 10_000
 
 
 def _listed(request: Request, name: str) -> list[str]:
@@ -91,21 +93,20 @@ async def data_center(request: Request) -> Response:
 # ---- bills
 
 
-def _window(request: Request) -> tuple[float, float, int, str]:
-    """Start, end, seconds a bucket and the bucket's name; whole buckets."""
+def _window(request: Request) -> tuple[float, float, str]:
+    """Start and end, whole buckets, and the buckets' size."""
     query, now = request.query_params, world_of(request).clock.now()
     size = query.get("bucketSize", "day")
-    if size not in BUCKET_S:
-        raise Refusal(422, f"the emulator's buckets are {', '.join(BUCKET_S)}")
-    step = BUCKET_S[size]
-    end = _moment(query.get("endTime"), now)
-    start = _moment(query.get("startTime"), end - timedelta(days=30).total_seconds())
-    end = -(-end // step) * step
+    if size not in buckets.SIZES:
+        raise Refusal(422, f"bucketSize must be one of {', '.join(buckets.SIZES)}")
     if "lastN" in query:
-        if not query["lastN"].isdigit():
+        if not query["lastN"].isdigit() or not 0 < int(query["lastN"]) <= MOST_BUCKETS:
             raise Refusal(422, "lastN must be a whole number")
-        start = end - int(query["lastN"]) * step
-    return start // step * step, end, step, size
+        end = buckets.end(now, size)
+        return buckets.back(end, size, int(query["lastN"])), end, size
+    end = _moment(query.get("endTime"), now)
+    start = _moment(query.get("startTime"), end - timedelta(days=DAYS).total_seconds())
+    return buckets.begin(start, size), buckets.ending(end, size), size
 
 
 def _moment(text: str | None, default: float) -> float:
@@ -120,12 +121,12 @@ def _moment(text: str | None, default: float) -> float:
 
 def _bill(request: Request, plane: str, id_field: str, unique: str, zero: dict[str, float]) -> dict[str, Any]:
     world = world_of(request)
-    start, end, step, size = _window(request)
+    start, end, size = _window(request)
     only = request.query_params.get(id_field)
     lives = [life for life in world.state.lives if life.plane == plane and only in (None, life.provider_id)]
-    usd = _buckets(billing.by_hour(lives, world.clock.now()).items(), start, end, step)
+    usd = _buckets(billing.by_hour(lives, world.clock.now()).items(), start, end, size)
     records = [
-        {id_field: provider_id, "startTime": iso(at), "endTime": iso(at + step), **zero, "totalAmount": amount,
+        {id_field: provider_id, "startTime": iso(at), "endTime": iso(buckets.end(at, size)), **zero, "totalAmount": amount,
          "gpuAmount": amount}
         for (provider_id, at), amount in sorted(usd.items(), key=lambda item: (item[0][1], item[0][0]))
     ]
@@ -138,12 +139,12 @@ def _bill(request: Request, plane: str, id_field: str, unique: str, zero: dict[s
 
 
 def _buckets(hours: Iterable[tuple[tuple[str, int], float]], start: float, end: float,
-             step: int) -> dict[tuple[str, float], float]:
+             size: str) -> dict[tuple[str, float], float]:
     found: Counter[tuple[str, float]] = Counter()
     for (provider_id, hour), amount in hours:
         at = hour * 3600
         if start <= at < end:
-            found[provider_id, at // step * step] += amount          # type: ignore[assignment]    # floats add up too
+            found[provider_id, buckets.begin(at, size)] += amount          # type: ignore[assignment]    # floats add up too
     return {place: float(amount) for place, amount in found.items()}
 
 

@@ -38,6 +38,7 @@ class Emulator:
         self.key = options.key
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
+        self._client: httpx.Client | None = None
 
     @property
     def api(self) -> str:
@@ -77,9 +78,14 @@ class Emulator:
             self.kill()
             raise ServerDied(what="the emulator", log=log, detail=_last_words(log))
         self.url = json.loads(line)["url"]
+        self._client = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False,
+                                    headers={"Authorization": f"Bearer {self.key}"})
 
     def stop(self) -> None:
         """End it and every process of it."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -110,9 +116,8 @@ class Emulator:
 
     def ask(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         """A request with the account's key: `path` from the root. Gives the answer's JSON, None for 204."""
-        with httpx.Client(timeout=30.0, trust_env=False) as client:
-            found = client.request(method, f"{self.url}{path}", json=body, params=params,
-                                   headers={"Authorization": f"Bearer {self.key}"})
+        assert self._client is not None, "it is not running"
+        found = self._client.request(method, path, json=body, params=params)
         found.raise_for_status()
         return found.json() if found.content else None
 

@@ -33,10 +33,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(folder: Path, options: Options, port: int = 0, ready: Callable[[str], None] | None = None,
+def listen(port: int = 0) -> socket.socket:
+    """A socket on loopback; 0 is any free port. Raises OSError."""
+    return socket.create_server(("127.0.0.1", port), backlog=256)
+
+
+async def serve(folder: Path, options: Options, listener: socket.socket, ready: Callable[[str], None],
                 stdin: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM, or until standard input is closed. No process is left then."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=256)
+    """Serve until SIGINT or SIGTERM, or until standard input is closed. No process is left then.
+
+    `ready` is called with the address as soon as requests are answered.
+    """
     world = World(folder, options, f"http://127.0.0.1:{listener.getsockname()[1]}")
     server = _Server(uvicorn.Config(application(world), log_level="warning", lifespan="off", access_log=False,
                                     timeout_graceful_shutdown=1, timeout_keep_alive=30))
@@ -51,8 +58,7 @@ async def serve(folder: Path, options: Options, port: int = 0, ready: Callable[[
     stopping = loop.create_task(stop.wait())
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    if ready:
-        ready(world.url)
+    ready(world.url)
     try:
         await asyncio.wait((beating, serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -91,4 +97,4 @@ def main() -> None:
         sys.stdout.write(json.dumps({"url": url, "key": given.options.key}) + "\n")
         sys.stdout.flush()
 
-    asyncio.run(serve(given.folder, given.options, given.port, ready, given.while_stdin_is_open))
+    asyncio.run(serve(given.folder, given.options, listen(given.port), ready, given.while_stdin_is_open))

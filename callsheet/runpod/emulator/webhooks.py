@@ -22,6 +22,7 @@ class Webhooks:
         self.world = world
         self.sent: list[dict[str, Any]] = []
         """Every try: job, url, status (0: nobody answered)."""
+        self._client: httpx.AsyncClient | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     def send(self, job: Job) -> None:
@@ -45,17 +46,20 @@ class Webhooks:
         for task in tuple(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _deliver(self, job_id: str, url: str, body: dict[str, Any], wait_s: float) -> None:
         await self.world.clock.sleep(wait_s)
-        async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
-            for number in range(TRIES):
-                if number:
-                    await self.world.clock.sleep(APART_S)
-                try:
-                    status = (await client.post(url, json=body)).status_code
-                except (httpx.HTTPError, httpx.InvalidURL):
-                    status = 0
-                self.sent.append({"job": job_id, "url": url, "status": status, "at": self.world.clock.now()})
-                if status == 200:
-                    return
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=10.0, trust_env=False)
+        for number in range(TRIES):
+            if number:
+                await self.world.clock.sleep(APART_S)
+            try:
+                status = (await self._client.post(url, json=body)).status_code
+            except (httpx.HTTPError, httpx.InvalidURL):
+                status = 0
+            self.sent.append({"job": job_id, "url": url, "status": status, "at": self.world.clock.now()})
+            if status == 200:
+                return

@@ -1,0 +1,65 @@
+"""Whether a flow run still needs its machine: one question to a Prefect server, without Prefect installed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from callsheet.doors.emit import api_address, authorization
+from callsheet.doors.web import client, host_of
+from callsheet.errors import ProviderError, SettingMissing
+from callsheet.runpod.reap import StillWanted
+from callsheet.settings import Settings
+
+_FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+_TIMEOUT_S = 10.0
+
+
+def address_of(settings: Settings) -> str | None:
+    """PREFECT_API_URL, else that of the server which `up` runs for this home; None when there is neither."""
+    try:
+        return api_address("", settings.home)
+    except SettingMissing:
+        return None
+
+
+def needed(api: str | None, environment: Mapping[str, str]) -> StillWanted:
+    """Asks that server about a flow run: None while it is needed, else why not.
+
+    What it returns raises ProviderError when nobody can tell.
+    """
+    headers = authorization(environment)
+
+    async def ask(flow_run_id: str) -> str | None:
+        if api is None:
+            raise ProviderError(provider="no Prefect server", detail="anything")
+        return await asyncio.to_thread(_why_not, api, flow_run_id, headers)
+
+    return ask
+
+
+def _why_not(api: str, flow_run_id: str, headers: Mapping[str, str]) -> str | None:
+    import httpx
+
+    server = f"the Prefect server at {host_of(api)}"
+    try:
+        with client(api, _TIMEOUT_S) as web:
+            answer = web.get(f"{api}/flow_runs/{flow_run_id}", headers=dict(headers))
+        if answer.status_code == 404:
+            _is_prefect(api, headers)
+            return "its flow run is unknown"
+        if answer.status_code != 200:
+            raise ProviderError(provider=server, detail=str(answer.status_code))
+        state = answer.json()["state"] or {}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        raise ProviderError(provider=server, detail=type(error).__name__) from None
+    return f"its flow run has ended ({state['name']})" if state.get("type") in _FINAL else None
+
+
+def _is_prefect(api: str, headers: Mapping[str, str]) -> None:
+    """A wrong address answers 404 to everything: pods that work must not go for that."""
+    with client(api, _TIMEOUT_S) as web:
+        answer = web.get(f"{api}/health", headers=dict(headers))
+    if answer.status_code != 200 or answer.json() is not True:
+        raise ProviderError(provider=f"what is at {host_of(api)}", detail="as no Prefect server does",
+                            remedy="correct PREFECT_API_URL: it usually ends with /api")
