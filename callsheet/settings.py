@@ -169,6 +169,9 @@ class Settings(BaseSettings):
                 "A40,L40S")
     runpod_volume: Annotated[str, _matching(r"[A-Za-z0-9_-]{3,64}", "a volume's id")] | None = _setting(
         "CALLSHEET_RUNPOD_VOLUME", meaning="Network volume with the models, mounted in every pod")
+    volume: Folder | None = _setting(
+        "CALLSHEET_VOLUME", meaning="Folder of models, personas and caches on a rented machine. Default: the network "
+                                    "volume, /runpod-volume or /workspace, whichever is there")
     prefect_public_url: WebAddress | None = _setting(
         "CALLSHEET_PREFECT_PUBLIC_URL", meaning="Address under which pods reach Prefect's API, such as "
                                                 "https://prefect.studio.example/api")

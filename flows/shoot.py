@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from prefect import flow, get_run_logger
+from prefect import flow
 
 from callsheet import persona, plan
 from callsheet.alignment import words_in
@@ -20,6 +20,7 @@ from callsheet.recipe import Stage
 from callsheet.store.sources import admit
 from flows.pool import at_the_pool, why_missing
 from tasks.align import align
+from tasks.direct import logger
 from tasks.intake import intake
 from tasks.lipsync import lipsync
 from tasks.poster import poster
@@ -60,7 +61,7 @@ def shoot(
                     footage(film)
                 ended.append(None)
             except Exception as error:
-                get_run_logger().error("%s: %s", order.title, error)
+                logger().error("%s: %s", order.title, error)
                 ended.append(as_ours(error))
     return ended
 

@@ -41,6 +41,8 @@ QUEUE_S = 3600.0
 PRICES_S = 300.0
 """How long prices that were read are taken for those of a submit."""
 
+_MOMENT = timedelta(milliseconds=1)
+
 _PRICES: dict[tuple[str, str], tuple[float, Mapping[str, Rate]]] = {}
 _WORKERS: dict[str, dict[str, Any]] = {}
 """Of each worker that had a job of ours: id, card and start, read once."""
@@ -243,8 +245,8 @@ class Books:
         if end.job_id and (end.seconds or end.outcome is not Outcome.CANCELLED):
             rows = rows_of(key, intent, end)
             for row, name in rows:
-                new = self.ledger.record(row, name)
-                spent += row.usd if new or row.kind is Kind.WORK else 0.0
+                new = self.ledger.record(row, name)    # the second time, after a crash, it is there and the same
+                spent += row.usd if new or row in self.ledger.rows(row.started, row.started + _MOMENT) else 0.0
         self.budgets.settle(intent.facts.get("budgets", ()), f"{key}/{intent.attempt}", spent)
 
 

@@ -6,72 +6,81 @@ looked at again the next time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from callsheet.costs import Outcome
-from callsheet.errors import AnswerUnknown, Fenced
+from callsheet.errors import JobLost, ProviderError
+from callsheet.pricing import Rate
 from callsheet.recipe import Stage
 from callsheet.runpod.client import JobsClient
-from callsheet.store.attempts import close_attempt
-from callsheet.store.jobs import JobEnd
-from callsheet.store.journal import Journal, Turn
-from callsheet.store.paying import CLAIM_WAIT_S
+from callsheet.runpod.job_inputs import RECIPES
+from callsheet.store.jobs import Beat, JobEnd
+from callsheet.store.journal import Journal
+from callsheet.store.journal_entries import Intent
+from callsheet.store.paying import adopted
+from callsheet.store.records import Record
 from tasks.endpoint import Books, ended_as, planes
 from tasks.run import current
 from tasks.spending import budgets, ledger
 
 
+class GoesOn(ProviderError):
+    """Not a failure: the job is at work, and nobody here waits for it."""
+
+    summary = "job {job_id} goes on"
+    remedy = "nothing to do: it is settled when it has ended"
+
+
 async def settle_left_jobs() -> list[str]:
-    """Close every open attempt of a stage's job that nobody waits for and that has ended; a line for each."""
+    """Close every open attempt of a recipe that nobody waits for and whose job has ended; a line for each."""
     run = current()
-    journal = Journal(run.records.store)
+    store, journal = run.records.store, Journal(run.records.store)
     lines: list[str] = []
     api, control = planes(run.settings)
     async with api, control:
-        for stage in (stage for stage in Stage if stage.needs_gpu):
+        for stage in RECIPES:
             for key in journal.open_keys(f"{stage}/"):
-                turn = journal.turn(key)
-                if turn is None or not turn.is_open:
-                    continue
+                intents = [entry for entry in journal.history(key) if isinstance(entry, Intent)]
+                client = JobsClient(api, str(intents[-1].facts.get("endpoint", "")), control)
                 try:
-                    end = await _end_of(turn, JobsClient(api, str(_facts(turn).get("endpoint", "")), control))
-                    lines.append(_settled(turn, end) if end else f"{key}: job {turn.job_id} goes on")
-                except Fenced:                        # somebody came for it
+                    done = await adopted(
+                        key, journal, _OneLook(client), lambda key=key: _record(key), store=store,  # type: ignore[misc]
+                        accounts=Books(budgets(), ledger(), {}, key),
+                    )
+                except ProviderError as error:
+                    lines.append(f"{key}: {error.what}")
                     continue
+                lines += [f"{key}: its job is settled"] if done else []
     return lines
 
 
-async def _end_of(turn: Turn, client: JobsClient) -> JobEnd | None:
-    """How the job of an attempt ended; None while it goes on."""
-    assert turn.intent is not None
-    job_id = turn.job_id
-    if not job_id and turn.journal.clock() < turn.intent.at.timestamp() + CLAIM_WAIT_S:
-        turn.release()
-        return None
-    if not job_id:
-        job_id = close_attempt(turn.journal.store, turn.key, turn.attempt, turn.owner) or ""
-        if not job_id:
-            return JobEnd(outcome=Outcome.LOST, code=AnswerUnknown.code, message="no worker had begun it",
-                          remedy=AnswerUnknown.remedy, retryable=True)
-        turn.submitted(job_id)
-    status = await client.status(job_id)
-    if status is None:
-        return JobEnd(outcome=Outcome.LOST, job_id=job_id, message="the provider knows it no more", retryable=True)
-    if not status.over:
-        turn.release()
-        return None
-    return await ended_as(client, status)
+def _record(key: str) -> Record | None:
+    stage, _, fingerprint = key.partition("/")
+    return current().records.find(Stage(stage), fingerprint)
 
 
-def _settled(turn: Turn, end: JobEnd) -> str:
-    assert turn.intent is not None
-    Books(budgets(), ledger(), {}, turn.key).settle(turn.key, turn.intent, end)
-    turn.end(
-        end.outcome, job_id=end.job_id, artifacts=end.artifacts, code=end.code, message=end.message,
-        remedy=end.remedy, retryable=end.retryable, seconds=end.seconds,
-    )
-    return f"{turn.key}: job {end.job_id or '(none)'} is settled as {end.outcome}"
+class _OneLook:
+    """Jobs (store/jobs.py) of which nobody waits for one: it has ended, or it is left alone."""
 
+    def __init__(self, client: JobsClient) -> None:
+        self._client = client
 
-def _facts(turn: Turn) -> dict[str, Any]:
-    return dict(turn.intent.facts) if turn.intent else {}
+    def worst(self) -> tuple[float, Rate | None, Mapping[str, Any]]:
+        raise NotImplementedError("nothing is submitted here")
+
+    async def submit(self, key: str, attempt: int) -> str:
+        raise NotImplementedError("nothing is submitted here")
+
+    async def wait(self, job_id: str, beat: Beat) -> JobEnd:
+        status = await self._client.status(job_id)
+        if status is None:
+            return JobEnd(
+                outcome=Outcome.LOST, job_id=job_id, code=JobLost.code, remedy=JobLost.remedy, retryable=True,
+                message="the provider knows it no more")
+        if not status.over:
+            raise GoesOn(job_id=job_id)
+        return await ended_as(self._client, status)
+
+    async def cancel(self, job_id: str) -> None:
+        """Whoever runs this does not stop others' work."""

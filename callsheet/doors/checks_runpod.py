@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from callsheet.doors.finding import ADDRESSES, Check, Finding, Level, Site, from_error
+from callsheet.doors.flow_runs import address_of
 from callsheet.errors import CallsheetError, ProviderError, SettingMissing
 from callsheet.models import Gpu
 from callsheet.runpod.answers import GpuOffer, Volume, Worker
@@ -111,7 +112,7 @@ def way_back(site: Site) -> Finding:
     """Whether pods are told an address of Prefect's API that they can reach."""
     settings = site.settings
     try:
-        address = api_address(settings, site.environment.get("PREFECT_API_URL", "").strip() or None)
+        address = api_address(settings, address_of(settings, site.environment))
     except CallsheetError as error:
         return from_error("runpod and prefect", error, _bad(settings, Gpu.POOL))
     return Finding("runpod and prefect", Level.OK, f"pods reach Prefect's API at {address}")

@@ -15,10 +15,10 @@ _FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _TIMEOUT_S = 10.0
 
 
-def address_of(settings: Settings) -> str | None:
+def address_of(settings: Settings, environment: Mapping[str, str] | None = None) -> str | None:
     """PREFECT_API_URL, else that of the server which `up` runs for this home; None when there is neither."""
     try:
-        return api_address("", settings.home)
+        return api_address("", settings.home, environment)
     except SettingMissing:
         return None
 

@@ -17,7 +17,6 @@ from callsheet.runpod.control import Control
 from callsheet.runpod.http import Api
 from callsheet.runpod.rates import job_rates
 from callsheet.settings import Settings
-from callsheet.store.estimates import estimates
 from callsheet.store.ledger import Ledger
 
 POD_PREFIX = "callsheet-"
@@ -38,7 +37,7 @@ def reconcile_all(settings: Settings, ledger: Ledger, since: datetime, now: date
     control = control_of(settings)
     begin = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day_before = begin - timedelta(days=1)
-    recorded = estimates(ledger, day_before, now + timedelta(days=1))     # other machines' clocks may be ahead
+    recorded = ledger.estimates(day_before, now + timedelta(days=1))     # other machines' clocks may be ahead
     current = ledger.rows(day_before, now + timedelta(days=2))
     bill, seen = asyncio.run(_asked(control, settings, begin, now, recorded))
     written = [ledger.correct(one.resource, one.day, one.rows) for one in corrections(

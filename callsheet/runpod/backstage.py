@@ -25,6 +25,8 @@ COMMAND = (sys.executable, "-m", "callsheet.runpod.stagehand")
 QUIET_S = 900.0
 """Nothing is heard for so long: models of a cold volume take minutes to load, and say nothing meanwhile."""
 
+_SETTLE_S = 2.0
+
 Heard = Callable[[float, str], None]
 """Share from 0 to 1, and what is being made."""
 
@@ -52,6 +54,11 @@ class _Stagehand:
         """The next line; empty when the process is gone."""
         with self._reading:
             return b"" if self._events.closed else self._events.readline()
+
+    def settle(self) -> None:
+        """Give one whose pipe has ended a moment to end by itself, so that its own exit code is told."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.family.process.wait(_SETTLE_S)
 
     def end(self) -> int:
         """Kill it; its exit code. May be called again."""
@@ -125,6 +132,7 @@ class Backstage:
                     remedy="run again; if it happens twice, the model hangs on this card: choose another one",
                 ) from None
             if not line:
+                await asyncio.to_thread(hand.settle)
                 raise _died(job_id, hand.end())
             event = json.loads(line)
             if event["id"] != job_id:                 # the last words of an earlier one

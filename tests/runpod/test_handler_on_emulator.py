@@ -41,7 +41,7 @@ def endpoint(emulator: Emulator, place: Path) -> str:
 
 
 def job(**changes: Any) -> tuple[SegmentRecipe, dict[str, Any]]:
-    recipe = RECIPE.model_copy(update={"engine": choose().id, **changes})
+    recipe = SegmentRecipe.model_validate(RECIPE.model_dump() | {"engine": choose().id, **changes})
     return recipe, StageJob.of(recipe).model_dump(mode="json")
 
 

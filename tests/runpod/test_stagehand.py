@@ -80,7 +80,7 @@ def in_prefect(prefect_here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def recipe(**changes: Any) -> SegmentRecipe:
-    return RECIPE.model_copy(update={"engine": choose().id, **changes})
+    return SegmentRecipe.model_validate(RECIPE.model_dump() | {"engine": choose().id, **changes})
 
 
 def stage_job(of: SegmentRecipe, **changes: Any) -> dict[str, Any]:

@@ -129,9 +129,9 @@ def test_a_batch_shows_where_the_film_that_it_refused_can_be_looked_at(
 
     with pytest.raises(QualityRefused) as caught:
         produce(CheckPolicy.STOP)
-    shown = _ended(order(CheckPolicy.STOP), datetime.now(UTC), caught.value)
+    shown = _ended(order(CheckPolicy.STOP), datetime.now(UTC), caught.value, None)
     assert (shown.status, shown.video, shown.error_code) == (Status.FAILED, "", "check.refused")
     assert probe(path_of(shown.kept)).frames == 48
     assert shown.job_id == caught.value.facts["job_id"]
     assert shown.kept in page("night", [shown], datetime.now(UTC), "file:///elsewhere/", {})
-    assert _ended(order(CheckPolicy.STOP), datetime.now(UTC), ValueError("x")).kept == ""
+    assert _ended(order(CheckPolicy.STOP), datetime.now(UTC), ValueError("x"), None).kept == ""

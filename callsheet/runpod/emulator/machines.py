@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -46,11 +47,12 @@ class Machine:
 class Machines:
     """All containers of one emulator. Logs and working folders lie under its folder."""
 
-    def __init__(self, folder: Path, mark: str, python_path: str) -> None:
-        self.folder, self.mark, self._python_path = folder, mark, python_path
+    def __init__(self, folder: Path, python_path: str) -> None:
+        self.folder, self.mark, self._python_path = folder, mark_of(folder), python_path
         self._running: dict[str, Machine] = {}
         self._ending: set[Machine] = set()
         self._number = 0
+        self._noted = ""
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -122,7 +124,7 @@ class Machines:
             self._signal(machine, signal.SIGKILL)
         for machine in left:
             self._end(machine, 0.0)
-        sweep(self.mark)
+        sweep(self.folder)
         _kill(_descendants({os.getpid()}))
         self.reap()
 
@@ -131,6 +133,10 @@ class Machines:
         for machine in list(self._running.values()):
             machine.known = {born for born in machine.known if _born(born[0]) == born}
             machine.known |= _descendants({machine.process.pid})
+        known = json.dumps(sorted(born for machine in self._running.values() for born in machine.known))
+        if known != self._noted:
+            _noted(self.folder).write_text(known)
+            self._noted = known
         self.reap()
 
     def reap(self) -> None:
@@ -169,9 +175,18 @@ class Machines:
         self.reap()
 
 
-def sweep(mark: str) -> None:
-    """Kill whatever carries an emulator's mark: what a killed emulator left behind."""
-    _kill(marked(MARK, mark, mark))
+def sweep(folder: Path) -> None:
+    """Kill what an emulator of that folder left behind: what carries its mark, and what it had seen descend from it."""
+    mark = mark_of(folder)
+    try:
+        seen = {(int(pid), str(start)) for pid, start in json.loads(_noted(folder).read_text())}
+    except (OSError, ValueError):
+        seen = set()
+    _kill(marked(MARK, mark, mark) | {born for born in seen if _born(born[0]) == born})
+
+
+def _noted(folder: Path) -> Path:
+    return folder / "descendants.json"
 
 
 def marked(variable: str, value: str, mark: str) -> set[Born]:

@@ -23,7 +23,7 @@ import httpx
 from callsheet import project
 from callsheet.errors import ServerDied
 from callsheet.runpod.emulator.faults import Fault, FaultKind
-from callsheet.runpod.emulator.machines import mark_of, sweep
+from callsheet.runpod.emulator.machines import sweep
 from callsheet.runpod.emulator.options import Options
 
 START_S = 60.0
@@ -98,7 +98,7 @@ class Emulator:
             process.wait()
         if process.stdout:
             process.stdout.close()
-        sweep(mark_of(self.folder))
+        sweep(self.folder)
 
     def kill(self) -> None:
         """End it as kill -9 does, its containers too; what it knew stays in its folder for the next `start`."""

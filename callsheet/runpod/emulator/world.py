@@ -18,7 +18,7 @@ from callsheet.runpod.emulator.catalogue import Capacity
 from callsheet.runpod.emulator.clock import Clock
 from callsheet.runpod.emulator.faults import AT_ONCE, Fault, FaultKind, Faults, matches
 from callsheet.runpod.emulator.jobs import Jobs
-from callsheet.runpod.emulator.machines import Machines, mark_of, sweep
+from callsheet.runpod.emulator.machines import Machines, sweep
 from callsheet.runpod.emulator.options import Options
 from callsheet.runpod.emulator.pods import Pods
 from callsheet.runpod.emulator.refusals import Refusal
@@ -38,12 +38,12 @@ class World:
 
     def __init__(self, folder: Path, options: Options, url: str) -> None:
         self.folder, self.options, self.url = folder, options, url
-        sweep(mark_of(folder))                          # what a killed emulator of this folder left behind
+        sweep(folder)                          # what a killed emulator of this folder left behind
         self.state = State(folder / "emulator.sqlite")
         self.clock = Clock(options.scale, self._start_of_time())
         self.bell = Bell()
         self.faults = Faults()
-        self.machines = Machines(folder, mark_of(folder), str(project.root()))
+        self.machines = Machines(folder, str(project.root()))
         self.capacity = Capacity(options.capacity)
         self.books = Books(self)
         self.webhooks = Webhooks(self)

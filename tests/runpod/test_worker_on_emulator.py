@@ -1,0 +1,322 @@
+"""The worker with a real Prefect server, an emulated account and real processes as pods and endpoint workers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling
+
+from callsheet.project import root
+from callsheet.runpod.emulator.faults import FaultKind
+from callsheet.runpod.emulator.serve import Emulator, running_emulator
+from callsheet.runpod.worker import RunPodWorker
+from callsheet.store.budgets import Budgets
+from callsheet.store.journal import Journal
+from callsheet.store.ledger import Ledger
+from callsheet.store.local import LocalStore
+from tests.support.house import plain_environment
+
+pytestmark = pytest.mark.slow
+
+FLOW = """
+import time
+from pathlib import Path
+from prefect import flow
+
+@flow(name="rented")
+def rented(seconds: float, folder: str):
+    (Path(folder) / "began").touch()
+    time.sleep(seconds)
+    (Path(folder) / "ended").touch()
+"""
+WORKER = """
+import asyncio, sys
+from callsheet.runpod import worker
+worker.SWEEP_S = 1.0
+asyncio.run(worker.RunPodWorker(work_pool_name=sys.argv[1], name=sys.argv[2]).start())
+"""
+
+
+class Studio:
+    """A pool of its own on the shared server, an account and a store."""
+
+    def __init__(self, folder: Path, emulator: Emulator) -> None:
+        self.folder = folder
+        self.emulator = emulator
+        self.pool = f"rented-{uuid4().hex[:8]}"
+        self.store = LocalStore(folder / "store")
+        self.extra: dict[str, str] = {}
+        (folder / "rented.py").write_text(FLOW)
+        asyncio.run(self._make_pool())
+
+    async def _make_pool(self) -> None:
+        async with get_client() as client:
+            await client.create_work_pool(WorkPoolCreate(
+                name=self.pool, type="runpod", base_job_template=RunPodWorker.get_default_base_job_template()))
+
+    def order(self, seconds: float, **variables: Any) -> UUID:
+        async def ordered() -> UUID:
+            async with get_client() as client:
+                flow_id = await client.create_flow_from_name("rented")
+                deployment = await client.create_deployment(
+                    flow_id, self.pool, entrypoint="rented.py:rented", work_pool_name=self.pool,
+                    pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}])
+                run = await client.create_flow_run_from_deployment(
+                    deployment, parameters={"seconds": seconds, "folder": str(self.folder)}, job_variables=variables)
+                return run.id
+
+        return asyncio.run(ordered())
+
+    def run(self, flow_run_id: UUID) -> FlowRun:
+        async def read() -> FlowRun:
+            async with get_client() as client:
+                return await client.read_flow_run(flow_run_id)
+
+        return asyncio.run(read())
+
+    def state(self, flow_run_id: UUID) -> str:
+        state = self.run(flow_run_id).state
+        return state.type.value if state else ""
+
+    def cancel(self, flow_run_id: UUID) -> None:
+        async def cancelling() -> None:
+            async with get_client() as client:
+                await client.set_flow_run_state(flow_run_id, Cancelling())
+
+        asyncio.run(cancelling())
+
+    @contextmanager
+    def worker(self, name: str = "first") -> Iterator[subprocess.Popen[bytes]]:
+        settings = {
+            "CALLSHEET_HOME": str(self.folder), "CALLSHEET_STORE": str(self.folder / "store"),
+            "CALLSHEET_RUNPOD_IMAGE": "callsheet:test", "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_API_URL": str(PREFECT_API_URL.value()), **self.emulator.environment(), **self.extra,
+        }
+        with (self.folder / f"worker-{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", WORKER, self.pool, name], cwd=root(), stdout=log, stderr=log,
+                env={**plain_environment(), **settings, "PYTHONPATH": str(root())})
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def pods(self) -> list[dict[str, Any]]:
+        return list(self.emulator.ask("GET", "/v2/pods")["pods"])
+
+    def well_ended(self) -> None:
+        """Nothing lives, nothing is open or promised, and the bill lies between estimate and bound."""
+        until(lambda: not self.pods(), "no pod is alive", 20)
+        until(lambda: Journal(self.store).open_keys() == [], "the journal is closed", 20)
+        scopes = {name.split("/")[1] + "/" + name.split("/")[2] for name in self.store.names("budgets/")}
+        assert all(Budgets(self.store).standing(scope).promised == 0 for scope in scopes)
+
+
+def until(true: Callable[[], Any], what: str, within_s: float = 60.0) -> float:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < within_s, f"not so after {within_s:g} s: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def studio(tmp_path: Path, prefect_here: str) -> Iterator[Studio]:
+    with running_emulator(tmp_path / "emulator") as emulator:
+        yield Studio(tmp_path, emulator)
+
+
+@pytest.fixture
+def slow_to_boot(tmp_path: Path, prefect_here: str) -> Iterator[Studio]:
+    with running_emulator(tmp_path / "emulator", start_s=600) as emulator:
+        yield Studio(tmp_path, emulator)
+
+
+def test_a_run_gets_a_pod_that_is_gone_when_it_is_done(studio: Studio) -> None:
+    run = studio.order(1)
+    with studio.worker():
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 90)
+        studio.well_ended()
+    assert (studio.folder / "ended").exists()
+    ended = studio.run(run)
+    assert (ended.infrastructure_pid or "").startswith("pod:")
+    rows = Ledger(studio.store).rows()
+    assert {row.key for row in rows} == {f"flow_run/{run}"}
+    assert all(row.usd_per_second > 0 and row.provider_id == (ended.infrastructure_pid or "")[4:] for row in rows)
+
+
+def test_cancelling_while_the_pod_boots_ends_its_bill_within_15_s(slow_to_boot: Studio) -> None:
+    studio = slow_to_boot
+    run = studio.order(1)
+    with studio.worker():
+        until(lambda: studio.pods() and studio.run(run).infrastructure_pid, "a pod boots", 60)
+        studio.cancel(run)
+        assert until(lambda: not studio.pods(), "the pod is gone", 30) < 15
+        until(lambda: studio.state(run) == "CANCELLED", "the run is cancelled", 20)
+        studio.well_ended()
+
+
+def test_cancelling_a_flow_at_work_ends_its_bill_within_15_s(studio: Studio) -> None:
+    run = studio.order(300)
+    with studio.worker():
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        studio.cancel(run)
+        assert until(lambda: not studio.pods(), "the pod is gone", 30) < 15
+        until(lambda: studio.state(run) == "CANCELLED", "the run is cancelled", 20)
+        studio.well_ended()
+
+
+def test_cancelling_a_pod_that_hangs_ends_its_bill_within_15_s(studio: Studio) -> None:
+    run = studio.order(300)
+    with studio.worker():
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        studio.emulator.inject(FaultKind.POD_FROZEN)
+        time.sleep(1)
+        studio.cancel(run)
+        assert until(lambda: not studio.pods(), "the pod is gone", 30) < 15
+        until(lambda: studio.state(run) == "CANCELLED", "the run is cancelled", 20)
+        studio.well_ended()
+
+
+def test_what_may_have_been_created_is_looked_for_before_anything_is_created_again(studio: Studio) -> None:
+    studio.emulator.inject(FaultKind.ANSWER_LOST, where="POST /v2/pods")
+    studio.emulator.inject(FaultKind.NO_CAPACITY, count=1)
+    studio.emulator.inject(FaultKind.DELETE_FAILS, count=2)
+    run = studio.order(1)
+    with studio.worker():
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 90)
+        studio.well_ended()
+    assert len({row.provider_id for row in Ledger(studio.store).rows()}) == 1
+
+
+def test_a_pod_that_is_provisioned_for_ever_is_replaced(studio: Studio) -> None:
+    studio.emulator.inject(FaultKind.PROVISIONING_FOREVER)
+    run = studio.order(1, boot_s=6)
+    with studio.worker():
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 90)
+        studio.well_ended()
+    assert len({row.provider_id for row in Ledger(studio.store).rows()}) == 2
+
+
+def test_a_killed_workers_pod_is_adopted_and_not_rented_again(studio: Studio) -> None:
+    run = studio.order(12)
+    with studio.worker("first") as first:
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        pid = studio.run(run).infrastructure_pid
+        first.send_signal(signal.SIGKILL)
+    with studio.worker("second"):
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 60)
+        studio.well_ended()
+    assert studio.run(run).infrastructure_pid == pid
+    assert studio.run(run).run_count == 1
+    assert "looking after" in (studio.folder / "worker-second.log").read_text()
+
+
+def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: Studio) -> None:
+    run = studio.order(300)
+    with studio.worker("first") as first:
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        first.send_signal(signal.SIGKILL)
+    studio.emulator.inject(FaultKind.POD_VANISHED)                # without a word from inside
+    until(lambda: not studio.pods(), "the pod is gone")
+    with studio.worker("second"):
+        until(lambda: studio.state(run) == "CRASHED", "the run is crashed", 60)
+        studio.well_ended()
+    state = studio.run(run).state
+    assert state is not None and "is gone" in (state.message or "")
+
+
+def test_a_budget_that_the_worst_case_exceeds_fails_the_run_with_the_words_and_rents_nothing(studio: Studio) -> None:
+    studio.extra["CALLSHEET_BUDGET_DAY"] = "0.5"
+    run = studio.order(1, deadline_s=7200)
+    with studio.worker():
+        until(lambda: studio.state(run) == "FAILED", "the run has failed", 60)
+    state = studio.run(run).state
+    assert state is not None and "the budget of day/" in (state.message or "") and "is $0.50" in (state.message or "")
+    assert studio.pods() == []
+
+
+def test_a_run_that_was_handed_out_to_a_worker_that_died_at_once_is_made_all_the_same(studio: Studio) -> None:
+    from prefect.states import Pending
+
+    run = studio.order(1)
+
+    async def pending() -> None:
+        async with get_client() as client:
+            await client.set_flow_run_state(run, Pending())
+
+    asyncio.run(pending())
+    turn = Journal(studio.store, gone=lambda owner: True).turn(f"flow_run/{run}")
+    assert turn is not None
+    turn.intend(0.5, None, {"pool": studio.pool})
+    turn.release()
+    with studio.worker():
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 90)
+        studio.well_ended()
+
+
+def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_job(studio: Studio) -> None:
+    shared = {"CALLSHEET_STORE": str(studio.folder / "store"), "CALLSHEET_HOME": str(studio.folder)}
+    endpoint = studio.emulator.endpoint("callsheet:test", max_workers=1, env=shared)
+    run = studio.order(8, mode="serverless", endpoint=endpoint)
+    with studio.worker("first") as first:
+        until((studio.folder / "began").exists, "the flow is at work", 120)
+        first.send_signal(signal.SIGKILL)
+    with studio.worker("second"):
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 60)
+        studio.well_ended()
+    (row,) = Ledger(studio.store).rows()
+    assert (row.plane, row.provider_id, row.key) == ("endpoint", endpoint, f"flow_run/{run}")
+    assert row.seconds >= 8
+
+
+def test_cancelling_a_serverless_run_cancels_its_job(studio: Studio) -> None:
+    shared = {"CALLSHEET_STORE": str(studio.folder / "store"), "CALLSHEET_HOME": str(studio.folder)}
+    endpoint = studio.emulator.endpoint("callsheet:test", max_workers=1, env=shared)
+    run = studio.order(300, mode="serverless", endpoint=endpoint)
+    with studio.worker():
+        until((studio.folder / "began").exists, "the flow is at work", 120)
+        studio.cancel(run)
+        until(lambda: studio.state(run) == "CANCELLED", "the run is cancelled", 30)
+        studio.well_ended()
+
+
+def test_killing_infrastructure_deletes_the_pod_and_says_when_it_is_gone(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound
+
+    for name, value in {**studio.emulator.environment(), "CALLSHEET_HOME": str(studio.folder),
+                        "CALLSHEET_STORE": str(studio.folder / "store")}.items():
+        monkeypatch.setenv(name, value)
+    order = {"name": f"callsheet-{uuid4()}", "image": "callsheet:test", "gpu": {"id": "NVIDIA A40"}, "args": "pod"}
+    pod = studio.emulator.ask("POST", "/v2/pods", order)
+
+    async def killed() -> None:
+        configuration = RunPodWorker.job_configuration(name=order["name"])
+        async with RunPodWorker(work_pool_name=studio.pool, name="killer") as worker:
+            await worker.kill_infrastructure(f"pod:{pod['id']}", configuration)
+            with pytest.raises(InfrastructureNotFound):
+                await worker.kill_infrastructure(f"pod:{pod['id']}", configuration)
+            with pytest.raises(InfrastructureNotAvailable):
+                await worker.kill_infrastructure("12345", configuration)
+            with pytest.raises(InfrastructureNotFound):
+                await worker.kill_infrastructure("job:abc123/none", configuration)
+
+    asyncio.run(killed())
+    assert studio.pods() == []
