@@ -16,7 +16,7 @@ import pytest
 from callsheet.costs import Kind, Outcome
 from callsheet.production import Production, Status
 from tests.support.house import forget
-from tests.support.rented import Rented, cast, digests, rented
+from tests.support.renting import Renting, cast, digests, renting
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 class Night:
     """One batch at the endpoint, and what was there right after it."""
 
-    studio: Rented
+    studio: Renting
     manifest: Path
     made: dict[str, Production]
     words: str
@@ -35,7 +35,7 @@ class Night:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("night")
     manifest = cast(folder, 2)
-    with rented(folder, cold_start_s=0.5) as studio:
+    with renting(folder, cold_start_s=0.5) as studio:
         studio.open_endpoint(workers=3)
         _, made, words = studio.run(str(manifest), "--gpu", "endpoint")
         yield Night(studio, manifest, made, words)
@@ -51,7 +51,7 @@ def test_the_films_are_those_that_this_machine_makes_by_itself(
     night: Night, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("here")
-    alone = Rented(folder, night.studio.emulator)
+    alone = Renting(folder, night.studio.emulator)
     code, made, words = alone.run(str(night.manifest), "--gpu", "here")
     forget(folder)
     assert code == 0, words

@@ -125,6 +125,10 @@ class Studio:
         until(lambda: Journal(self.store).open_keys() == [], "the journal is closed", 20)
         scopes = {name.split("/")[1] + "/" + name.split("/")[2] for name in self.store.names("budgets/")}
         assert all(Budgets(self.store).standing(scope).promised == 0 for scope in scopes)
+        until(lambda: not self.emulator.state()["processes"], "no worker of an endpoint is alive", 30)
+        bill, rows = self.emulator.state()["usd"], Ledger(self.store).rows()
+        told = sum(row.usd for row in rows), bill, sum(row.upper_usd for row in rows)
+        assert told[0] <= told[1] + 1e-9 and told[1] <= told[2] + 1e-9, f"estimate, bill, bound: {told}"
 
 
 def until(true: Callable[[], Any], what: str, within_s: float = 60.0) -> float:
@@ -232,7 +236,9 @@ def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: St
     with studio.worker("first") as first:
         until((studio.folder / "began").exists, "the flow is at work", 90)
         first.send_signal(signal.SIGKILL)
-    studio.emulator.inject(FaultKind.POD_VANISHED)                # without a word from inside
+    studio.emulator.inject(FaultKind.POD_FROZEN)                  # without a word from inside
+    time.sleep(1)
+    studio.emulator.inject(FaultKind.POD_VANISHED)
     until(lambda: not studio.pods(), "the pod is gone")
     with studio.worker("second"):
         until(lambda: studio.state(run) == "CRASHED", "the run is crashed", 60)

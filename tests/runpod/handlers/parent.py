@@ -16,10 +16,11 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 same = subprocess.Popen(["sleep", "3600"])
 apart = subprocess.Popen(["sleep", "3601"], start_new_session=True)
 clean = subprocess.Popen(["sleep", "3602"], start_new_session=True, env={"PATH": os.environ["PATH"]})
+started = "subprocess.Popen(['sleep', '3603'], start_new_session=True, env={'PATH': '/usr/bin:/bin'}, **quiet)"
 orphan = subprocess.run(
     [sys.executable, "-c",
-     "import subprocess; print(subprocess.Popen(['sleep', '3603'], start_new_session=True, env={'PATH': '/usr/bin:/bin'},"
-     " stdout=subprocess.DEVNULL).pid)"],
+     "import subprocess; quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL);"
+     f"print({started}.pid)"],
     capture_output=True, text=True, check=True,
 ).stdout.strip()
 Path("children.part").write_text(f"{same.pid} {apart.pid} {clean.pid} {orphan}")
