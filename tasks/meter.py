@@ -46,7 +46,7 @@ def machine() -> Machine | None:
     resource = pod if plane == "pod" else env.get("CALLSHEET_PAID_JOB", "")
     return Machine(
         plane=cast(Literal["pod", "endpoint"], plane),
-        provider_id=pod if plane == "pod" else env.get("RUNPOD_ENDPOINT_ID", ""),
+        provider_id=pod if plane == "pod" else env.get("CALLSHEET_PAID_PROVIDER", ""),
         resource=resource,
         gpu=env.get("CALLSHEET_PAID_GPU", ""),
         usd_per_second=float(env.get("CALLSHEET_PAID_RATE") or 0.0),

@@ -30,7 +30,7 @@ from callsheet.settings import Settings
 from callsheet.store.attempts import close_attempt, holder
 from callsheet.store.base import Store
 from callsheet.store.budgets import Budgets
-from callsheet.store.journal import Intent, Journal
+from callsheet.store.journal import Ended, Intent, Journal
 from callsheet.store.ledger import Ledger
 from tasks.backends import backends
 from tasks.endpoint import planes
@@ -86,6 +86,17 @@ class Renting:
         wish = self._wish(flow_run_id, asked, cards)
         return PodHire(
             self.control, wish, limits, asked.capacity_s, environment, key=books.key, payer=books.payer)
+
+    async def free(self, flow_run_id: UUID) -> bool:
+        """Whether nobody looks after the run, as far as its journal tells."""
+        return await asyncio.to_thread(self._free, f"flow_run/{flow_run_id}")
+
+    def _free(self, key: str) -> bool:
+        number = self.journal.length(key)
+        newest = self.journal.history(key, after=number - 1)[0] if number else None
+        if newest is None or isinstance(newest, Ended):
+            return True
+        return newest.until <= self.journal.clock() or self.journal.gone(newest.owner)
 
     async def ordered_here(self, flow_run_id: UUID, pool: str) -> bool:
         """Whether the run's newest attempt was begun for this pool of this server."""

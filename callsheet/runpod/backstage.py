@@ -20,9 +20,9 @@ from typing import Any
 
 from callsheet.errors import EngineError, JobTimedOut
 from callsheet.runpod.children import Family
+from callsheet.runpod.pulse import QUIET_S
 
 COMMAND = (sys.executable, "-m", "callsheet.runpod.stagehand")
-QUIET_S = 900.0
 """Nothing is heard for so long: models of a cold volume take minutes to load, and say nothing meanwhile."""
 
 _SETTLE_S = 2.0

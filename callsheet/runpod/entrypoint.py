@@ -26,11 +26,11 @@ from types import FrameType
 from callsheet.runpod.children import Family
 from callsheet.runpod.farewell import Farewell
 from callsheet.runpod.flow_state import FlowRuns, State
+from callsheet.runpod.pulse import HEARTBEAT, QUIET_S, Pulse
 from callsheet.runpod.volume import worker_environment
 
 COMMAND = (sys.executable, "-m", "prefect", "flow-run", "execute")
-HEARTBEAT = "CALLSHEET_HEARTBEAT"
-DEADLINE_S, QUIET_S = 3600.0, 900.0
+DEADLINE_S = 3600.0
 POLL_S = 0.2
 ASK_S = 2.0
 """How often the server is asked for the run's state."""
@@ -74,26 +74,6 @@ class Shift:
     @property
     def heartbeat(self) -> Path:
         return self.folder / "heartbeat"
-
-
-class Pulse:
-    """How long a file has not been touched. Clocks may be set meanwhile: only changes count."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._touched, self._since = self._time(), time.monotonic()
-
-    def quiet_s(self) -> float:
-        """Seconds since it was touched last, or since this began."""
-        if (touched := self._time()) != self._touched:
-            self._touched, self._since = touched, time.monotonic()
-        return time.monotonic() - self._since
-
-    def _time(self) -> int:
-        try:
-            return self._file.stat().st_mtime_ns
-        except OSError:
-            return 0
 
 
 class Pod:

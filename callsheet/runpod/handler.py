@@ -26,8 +26,10 @@ from callsheet.jobs.reply import Reply, Trouble
 from callsheet.runpod.backstage import Backstage, Heard
 from callsheet.runpod.children import Family
 from callsheet.runpod.job_inputs import FlowRunJob, StageJob, Work, read_work
+from callsheet.runpod.pulse import HEARTBEAT, Pulse
 from callsheet.runpod.volume import worker_environment
 from callsheet.settings import Settings
+from callsheet.store.base import private_folder
 
 MAX_REPLY_BYTES = 1_000_000
 """Larger ones are refused by the provider, and the job would stay in progress for ever."""
@@ -48,13 +50,14 @@ class Handler:
 
     def __init__(
         self, settings: Settings, environment: Mapping[str, str], backstage: Backstage | None = None,
-        tell: Told = lambda job, progress: None, settle: Callable[[], None] = lambda: None,
+        tell: Told = lambda job, progress: None, settle: Callable[[], None] = lambda: None, endpoint: str = "",
     ) -> None:
         """`environment` is what child processes get. `tell` sends a job's progress on, perhaps later; `settle` waits
-        until all of it is sent, so that none arrives after the reply."""
+        until all of it is sent, so that none arrives after the reply. `endpoint` is whose queue this is."""
         self._settings, self._environment = settings, dict(environment)
         self.backstage = backstage or Backstage(environment)
         self._tell, self._settle = tell, settle
+        self._endpoint = endpoint
 
     async def handle(self, job: Job) -> dict[str, Any]:
         """The reply to a job. Never raises, except when the job is cancelled: nothing of it runs on then."""
@@ -131,17 +134,31 @@ class Handler:
 
     async def _flow_run(self, work: FlowRunJob, job_id: str) -> dict[str, Any]:
         run_id = str(work.flow_run_id)
-        environment = {**self._environment, **work.environment, "PREFECT__FLOW_RUN_ID": run_id}
-        family = Family([*FLOW_RUN, run_id], environment)
-        end = time.monotonic() + work.deadline_s
-        try:
-            while (code := family.code) is None:
-                if time.monotonic() > end:
-                    raise JobTimedOut(job_id=job_id, seconds=work.deadline_s, detail=f"flow run {run_id}")
-                await asyncio.sleep(_POLL_S)
-            return {"exit_code": code}
-        finally:
-            family.kill()
+        with private_folder() as folder:
+            beats = folder / "heartbeat"
+            family = Family([*FLOW_RUN, run_id], {
+                **self._environment, **work.environment, "PREFECT__FLOW_RUN_ID": run_id, HEARTBEAT: str(beats),
+                **self._paid(job_id),
+            })
+            end, pulse = time.monotonic() + work.deadline_s, Pulse(beats)
+            try:
+                while (code := family.code) is None:
+                    if time.monotonic() > end:
+                        raise JobTimedOut(job_id=job_id, seconds=work.deadline_s, detail=f"flow run {run_id}")
+                    if pulse.quiet_s() > work.quiet_s:
+                        raise JobTimedOut(
+                            job_id=job_id, seconds=work.quiet_s, detail=f"flow run {run_id}: nothing moved")
+                    await asyncio.sleep(_POLL_S)
+                return {"exit_code": code}
+            finally:
+                family.kill()
+
+    def _paid(self, job_id: str) -> dict[str, str]:
+        """What the flow run needs to write down which of the job's seconds went into what (tasks/meter.py)."""
+        return {
+            "CALLSHEET_PAID_PLANE": "endpoint", "CALLSHEET_PAID_JOB": job_id,
+            "CALLSHEET_PAID_PROVIDER": self._endpoint,
+        }
 
 
 def _fitting(reply: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +203,8 @@ def main() -> int:
     import runpod
 
     tell, settle = _sender()
-    handler = Handler(settings, worker_environment(os.environ), tell=tell, settle=settle)
+    handler = Handler(settings, worker_environment(os.environ), tell=tell, settle=settle,
+                          endpoint=os.environ.get("RUNPOD_ENDPOINT_ID", ""))
     handler.backstage.warm_up()
     try:
         runpod.serverless.start({"handler": handler.handle})

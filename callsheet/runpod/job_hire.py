@@ -69,6 +69,8 @@ class RentedJob:
         self._last: JobStatus | None = None
         self._waiting: asyncio.Task[JobStatus] | None = None
         self._started: datetime | None = None
+        self._working: datetime | None = None
+        """When it was last seen at work."""
         self._worker: str | None = None
 
     async def look(self) -> MachineSight | None:
@@ -92,23 +94,29 @@ class RentedJob:
             await self._priced()
 
     def life(self, outcome: Outcome, attempt: int) -> Life:
-        seconds = self._last.execution_s if self._last else 0.0
-        if self._started is not None and not seconds:
-            seconds = 0.0                             # at work when it was lost: nobody says how long
-        began = self._started or self._submitted
-        elapsed = max(seconds, (self._now() - self._submitted).total_seconds())
-        lost = self._last is None or not self._last.state.over
+        seconds, most_s = self._at_work()
         return Life(
-            plane="endpoint", provider_id=self._jobs.endpoint, resource=self.id, rate=self.rate, began=began,
-            seconds=seconds, most_s=(elapsed if lost else seconds) + COLD_START_S + IDLE_S, dearest=self._dearest,
-            outcome=outcome, attempt=attempt, key=self._key, payer=self._payer,
+            plane="endpoint", provider_id=self._jobs.endpoint, resource=self.id, rate=self.rate,
+            began=self._started or self._submitted, seconds=seconds, most_s=most_s + COLD_START_S + IDLE_S,
+            dearest=self._dearest, outcome=outcome, attempt=attempt, key=self._key, payer=self._payer,
         )
+
+    def _at_work(self) -> tuple[float, float]:
+        """Seconds at least, and at most: as the provider says, else as it was seen."""
+        last = self._last
+        if last is not None and last.state.over and last.execution_s:
+            return last.execution_s, last.execution_s
+        if last is not None and last.state.over and self._started is None:
+            return 0.0, 0.0                           # it ended in the queue
+        least = (self._working - self._started).total_seconds() if self._started and self._working else 0.0
+        return least, max(least, (self._now() - self._submitted).total_seconds())
 
     def _seen(self, status: JobStatus) -> None:
         self._last = status
         self._worker = status.worker_id or self._worker
-        if status.state is JobState.IN_PROGRESS and self._started is None:
-            self._started = self._now()
+        if status.state is JobState.IN_PROGRESS:
+            self._working = self._now()
+            self._started = self._started or self._working
         if status.state.over and status.execution_s:
             ended = self._now() - timedelta(seconds=status.execution_s)
             self._started = min(self._started or ended, ended)

@@ -99,6 +99,8 @@ class FlowRunJob(Frozen):
     environment: dict[str, str] = Field(default_factory=dict, repr=False)
     deadline_s: float = Field(gt=0, le=86_400)
     """It is stopped after so many seconds."""
+    quiet_s: float = Field(900.0, gt=0, le=86_400)
+    """It is stopped when nothing moved for so long."""
     attempt: int | None = Field(None, ge=1)
     """Claimed once, where it is given."""
 

@@ -45,7 +45,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound, ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import field_validator
 
@@ -157,6 +157,7 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
         """Get a machine, stay with it, give it back. Reports the run's end itself where the run cannot."""
         told = task_status or anyio.TASK_STATUS_IGNORED
         first = True
+        self._warn_of_keys(flow_run, configuration)
 
         def started(pid: str) -> None:
             nonlocal first
@@ -204,7 +205,18 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
         if not found:
             raise InfrastructureNotFound(f"{infrastructure_pid} is gone already")
 
+    async def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: a pod runs flows of deployments, which its image has."""
+        raise NotImplementedError("the RunPod worker runs deployments: deploy the flow to its pool")
+
     # ---- one run
+
+    def _warn_of_keys(self, flow_run: FlowRun, configuration: RunPodJobConfiguration) -> None:
+        keys = (PREFECT_API_KEY, PREFECT_API_AUTH_STRING)
+        if any(key.value() for key in keys) and not any(key.name in configuration.env for key in keys):
+            self.get_flow_run_logger(flow_run).warning(
+                "this worker has a key for Prefect's API and its machines get none: set %s in the work pool's env",
+                " or ".join(key.name for key in keys))
 
     def _attendance(
         self, flow_run: FlowRun, configuration: RunPodJobConfiguration, started: Callable[[str], None]
@@ -243,7 +255,8 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
         since = {run.id: run.state.timestamp for run in runs.values() if run.state is not None}
         now = datetime.now(UTC)
         for left in found(pods, keys, since, busy, now):
-            await self._adopt(left, runs.get(left.flow_run_id), now)
+            if await self._renting.free(left.flow_run_id):
+                await self._adopt(left, runs.get(left.flow_run_id), now)
         for flow_run_id in tuple(self._attended):
             await self._one_pod(flow_run_id, [pod.id for pod in pods if pod.name == pod_name(flow_run_id)])
 
@@ -281,7 +294,6 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
     async def _attend_left(self, flow_run: FlowRun) -> None:
         if flow_run.id in self._attended:
             return
-        self._logger.info("looking after flow run '%s', which nobody looks after", flow_run.name)
         try:
             await self.run(flow_run, await self._configuration(flow_run))
         except Exception as error:                    # one run does not take the others with it

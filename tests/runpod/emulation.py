@@ -23,7 +23,7 @@ IMAGES: dict[str, tuple[str, ...]] = {
 """Part of an image's name -> its command."""
 
 
-def soon(look: Callable[[], T | None | bool], what: str, within_s: float = 60.0) -> T:
+def soon(look: Callable[[], T | bool | None], what: str, within_s: float = 60.0) -> T:
     """What `look` finds once it finds something; fails the test with `what` when it does not."""
     end = time.monotonic() + within_s
     while True:

@@ -44,7 +44,8 @@ def test_a_young_thing_is_no_occasion() -> None:
 
 @pytest.mark.parametrize("facts", [
     {"kind": "denied", "seconds": 3}, {"kind": "crash", "after": 1}, {"kind": "busy", "value": 2},
-    {"kind": "price_change"}, {"kind": "price_change", "value": -1}, {"kind": "nonsense"}, {"kind": "busy", "count": -2},
+    {"kind": "price_change"}, {"kind": "price_change", "value": -1}, {"kind": "nonsense"},
+    {"kind": "busy", "count": -2},
 ])
 def test_a_fact_that_would_be_ignored_is_refused(facts: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
@@ -76,13 +77,14 @@ def test_a_missing_output_leaves_nothing() -> None:
 def test_every_fault_says_what_it_does() -> None:
     import ast
     import inspect
+    from itertools import pairwise
 
     import callsheet.runpod.emulator.faults as module
 
     body = next(node for node in ast.parse(inspect.getsource(module)).body
                 if isinstance(node, ast.ClassDef) and node.name == "FaultKind").body
     described = {
-        node.targets[0].id for node, after in zip(body, body[1:], strict=False)
+        node.targets[0].id for node, after in pairwise(body)
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(after, ast.Expr)
     }
     assert described == {kind.name for kind in FaultKind}

@@ -314,7 +314,7 @@ class Listener(ThreadingHTTPServer):
 class Hook(BaseHTTPRequestHandler):
     server: Listener
 
-    def do_POST(self) -> None:                          # noqa: N802    # the library's name
+    def do_POST(self) -> None:                          # the library's name
         self.server.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
         self.server.refusals -= 1
         self.send_response(500 if self.server.refusals >= 0 else 200)

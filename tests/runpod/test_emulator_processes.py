@@ -80,7 +80,8 @@ def test_the_emulator_ends_with_who_started_it(tmp_path: Path) -> None:
     program = (
         "import sys, time, pathlib; from callsheet.runpod.emulator.serve import Emulator;"
         "from callsheet.runpod.emulator.options import Options;"
-        f"e = Emulator(pathlib.Path({str(tmp_path)!r}), Options()); e.start(); print(e.pid, flush=True); time.sleep(600)"
+        f"e = Emulator(pathlib.Path({str(tmp_path)!r}), Options()); e.start();"
+        "print(e.pid, flush=True); time.sleep(600)"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
                              cwd=Path(__file__).parents[2])

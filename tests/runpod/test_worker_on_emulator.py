@@ -217,18 +217,20 @@ def test_a_pod_that_is_provisioned_for_ever_is_replaced(studio: Studio) -> None:
     assert len({row.provider_id for row in Ledger(studio.store).rows()}) == 2
 
 
-def test_a_killed_workers_pod_is_adopted_and_not_rented_again(studio: Studio) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_pod_of_a_worker_that_is_gone_is_adopted_and_not_rented_again(studio: Studio, how: signal.Signals) -> None:
     run = studio.order(12)
     with studio.worker("first") as first:
         until((studio.folder / "began").exists, "the flow is at work", 90)
         pid = studio.run(run).infrastructure_pid
-        first.send_signal(signal.SIGKILL)
+        first.send_signal(how)
+        first.wait(20)
     with studio.worker("second"):
         until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 60)
         studio.well_ended()
     assert studio.run(run).infrastructure_pid == pid
     assert studio.run(run).run_count == 1
-    assert "looking after" in (studio.folder / "worker-second.log").read_text()
+    assert "is looked after again" in (studio.folder / "worker-second.log").read_text()
 
 
 def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: Studio) -> None:
@@ -245,6 +247,22 @@ def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: St
         studio.well_ended()
     state = studio.run(run).state
     assert state is not None and "is gone" in (state.message or "")
+
+
+def test_the_pod_of_a_run_that_was_deleted_meanwhile_is_given_back(studio: Studio) -> None:
+    run = studio.order(300)
+    with studio.worker("first") as first:
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        studio.emulator.inject(FaultKind.POD_FROZEN)
+        first.send_signal(signal.SIGKILL)
+
+    async def deleted() -> None:
+        async with get_client() as client:
+            await client.delete_flow_run(run)
+
+    asyncio.run(deleted())
+    with studio.worker("second"):
+        studio.well_ended()
 
 
 def test_a_budget_that_the_worst_case_exceeds_fails_the_run_with_the_words_and_rents_nothing(studio: Studio) -> None:

@@ -126,8 +126,8 @@ def _bill(request: Request, plane: str, id_field: str, unique: str, zero: dict[s
     lives = [life for life in world.state.lives if life.plane == plane and only in (None, life.provider_id)]
     usd = _buckets(billing.by_hour(lives, world.clock.now()).items(), start, end, size)
     records = [
-        {id_field: provider_id, "startTime": iso(at), "endTime": iso(buckets.end(at, size)), **zero, "totalAmount": amount,
-         "gpuAmount": amount}
+        {id_field: provider_id, "startTime": iso(at), "endTime": iso(buckets.end(at, size)), **zero,
+         "totalAmount": amount, "gpuAmount": amount}
         for (provider_id, at), amount in sorted(usd.items(), key=lambda item: (item[0][1], item[0][0]))
     ]
     total = sum(usd.values())

@@ -1,8 +1,9 @@
 """The processes that stand for containers: started apart from each other, watched, and ended to the last descendant.
 
 A process of a container may begin a session of its own, clean its environment, or lose its parent. So descendants
-are remembered while they run, the emulator adopts orphans (Linux: as a child subreaper), and what carries a
-machine's mark in its environment is found by that.
+are remembered while they run, the emulator adopts orphans (Linux: as a child subreaper) and knows them by their
+working folder, and what carries a machine's mark in its environment is found by that. What does all of these at
+once is not found when its machine ends, but ends with the emulator.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def mark_of(folder: Path) -> str:
 class Machine:
     """One container: its main process and all that came from it."""
 
-    def __init__(self, token: str, process: subprocess.Popen[bytes]) -> None:
-        self.token, self.process = token, process
+    def __init__(self, token: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.token, self.process, self.folder = token, process, folder
         self.known: set[Born] = set()
 
 
@@ -58,22 +59,24 @@ class Machines:
 
     def start(self, id_: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a container's process. Its environment is `environment` and a few basics, not ours."""
-        home = self.folder / "machines" / id_
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
         log = self.log(id_)
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._number += 1
+        token = f"{id_}.{self._number}"                     # a container that starts again is another machine
+        home = self.folder / "machines" / id_
+        folder = home / "work" / str(self._number)
+        for each in (folder, home / "tmp"):
+            each.mkdir(parents=True, exist_ok=True)
         basics = {
             "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(home),
             "TMPDIR": str(home / "tmp"), "PYTHONPATH": self._python_path, "PYTHONUNBUFFERED": "1",
         }
-        self._number += 1
-        token = f"{id_}.{self._number}"                     # a container that starts again is another machine
         with log.open("ab") as out:
             process = subprocess.Popen(
-                list(command), env={**basics, **environment, MARK: self.mark, MACHINE: token}, cwd=home,
+                list(command), env={**basics, **environment, MARK: self.mark, MACHINE: token}, cwd=folder,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )
-        self._running[id_] = Machine(token, process)
+        self._running[id_] = Machine(token, process, folder)
 
     def log(self, id_: str) -> Path:
         return self.folder / "logs" / f"{id_}.log"
@@ -153,7 +156,10 @@ class Machines:
     def _members(self, machine: Machine) -> set[Born]:
         known = {born for born in machine.known if _born(born[0]) == born}
         roots = {machine.process.pid} | {pid for pid, _ in known}
-        return known | _descendants(roots) | marked(MACHINE, machine.token, self.mark)
+        orphans = {born for pid, parent, _ in _processes()
+                   if parent == os.getpid() and _works_in(pid, machine.folder) and (born := _born(pid))}
+        roots |= {pid for pid, _ in orphans}
+        return known | orphans | _descendants(roots) | marked(MACHINE, machine.token, self.mark)
 
     def _signal(self, machine: Machine, number: signal.Signals) -> None:
         members = self._members(machine)
@@ -224,6 +230,13 @@ def _gone(born: Born) -> bool:
 def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
 
 
 def _descendants(roots: set[int]) -> set[Born]:

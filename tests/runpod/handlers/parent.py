@@ -1,6 +1,6 @@
 """A container for tests with descendants that are hard to find: own sessions, clean environments, lost parents.
 
-Writes their process ids to children.txt in its working folder, then waits. Ignores SIGTERM.
+Writes their process ids to children.txt in its home, then waits. Ignores SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ orphan = subprocess.run(
      f"print({started}.pid)"],
     capture_output=True, text=True, check=True,
 ).stdout.strip()
-Path("children.part").write_text(f"{same.pid} {apart.pid} {clean.pid} {orphan}")
-Path("children.part").rename("children.txt")
+part = Path(os.environ["HOME"], "children.part")
+part.write_text(f"{same.pid} {apart.pid} {clean.pid} {orphan}")
+part.rename(part.with_suffix(".txt"))
 time.sleep(3600)
