@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from callsheet.costs import CostRow, Kind, Outcome, Payer
-from callsheet.errors import JobLost, JobTimedOut, ProviderError, SettingMissing
+from callsheet.errors import BudgetExceeded, JobLost, JobTimedOut, ProviderError, SettingMissing
 from callsheet.pricing import COLD_START_S, IDLE_S, Rate, dearest, worst_s
 from callsheet.recipe import Recipe
 from callsheet.runpod.client import JobsClient, JobState, JobStatus, Policy, Watch
@@ -33,7 +34,7 @@ from callsheet.store.ledger import Ledger
 from callsheet.store.paying import paid_once
 from callsheet.store.records import Record
 from tasks.run import Run, check_stopped, current
-from tasks.spending import budgets, ledger, limits, payer
+from tasks.spending import budgets, judged, ledger, limits, payer
 
 QUEUE_S = 3600.0
 """How long a job may wait for a worker. Its `ttl` covers that too: what expires in the queue is gone."""
@@ -41,6 +42,7 @@ QUEUE_S = 3600.0
 PRICES_S = 300.0
 """How long prices that were read are taken for those of a submit."""
 
+_LOOK_S = 1.0
 _MOMENT = timedelta(milliseconds=1)
 
 _PRICES: dict[tuple[str, str], tuple[float, Mapping[str, Rate]]] = {}
@@ -73,12 +75,28 @@ async def _made(recipe: Recipe, run: Run) -> Record:
             JobsClient(api, endpoint_of(settings), control), control, recipe, run.since(recipe.stage), payer(recipe),
             await _rates(control, settings), limits(), _speed(settings),
         )
-        return await paid_once(
-            f"{recipe.stage}/{recipe.fingerprint}", Journal(store), jobs,
-            lambda: run.records.current(recipe, run.since(recipe.stage)), store=store,
-            accounts=Books(budgets(), ledger(), limits(), recipe.label or recipe.stage),
-            check=lambda: check_stopped(f"{recipe.stage} {recipe.label}"),
-        )
+        what = f"{recipe.stage} {recipe.label}"
+        while True:
+            await _money_for(jobs.worst()[0], what)
+            with contextlib.suppress(_Later):
+                return await paid_once(
+                    f"{recipe.stage}/{recipe.fingerprint}", Journal(store), jobs,
+                    lambda: run.records.current(recipe, run.since(recipe.stage)), store=store,
+                    accounts=Books(budgets(), ledger(), limits(), what), check=lambda: check_stopped(what),
+                )
+
+
+class _Later(BudgetExceeded):
+    """Somebody else was quicker, and what he reserved may turn out cheaper."""
+
+
+async def _money_for(usd: float, what: str) -> None:
+    """Wait while only the worst cases of others are in the way. Raises BudgetExceeded, Cancelled."""
+    while (verdict := await asyncio.to_thread(judged, usd, what)).refused is not None:
+        if not verdict.later:
+            raise verdict.refused
+        check_stopped(what)
+        await asyncio.sleep(_LOOK_S)
 
 
 def planes(settings: Settings) -> tuple[Api, Control]:
@@ -175,10 +193,14 @@ class _Seen:
         self._control = control
         self._first: datetime | None = None
         self._last: datetime | None = None
+        self._queued: datetime | None = None
+        """When it was last seen in the queue: it cannot have been at work since before."""
         self._facts: dict[str, Any] = {}
 
     async def look(self, status: JobStatus) -> None:
         now = datetime.now(UTC)
+        if status.state is JobState.IN_QUEUE:
+            self._queued = now
         if status.state is JobState.IN_PROGRESS:
             self._last = now
             if self._first is None:
@@ -208,23 +230,28 @@ class _Seen:
             message = account.message
         output = status.output if isinstance(status.output, Mapping) else {}
         files = output.get("artifacts") if outcome is Outcome.MADE else None
-        return self.end(
-            status.id, outcome, code, message, remedy, again, status.execution_s,
-            {str(name): str(sha) for name, sha in files.items()} if isinstance(files, Mapping) else {},
-        )
+        return self.end(status.id, outcome, code, message, remedy, again, status.execution_s, _digests(files))
 
     def end(
         self, job_id: str, outcome: Outcome, code: str = "", message: str = "", remedy: str = "",
         retryable: bool = False, execution_s: float = 0.0, artifacts: Mapping[str, str] | None = None,
     ) -> JobEnd:
-        """Seconds are what the provider says, else as long as we saw it at work."""
+        """Seconds are what the provider says, as far as they can have passed, else as long as we saw it at work."""
         watched_s = (self._last - self._first).total_seconds() if self._first and self._last else 0.0
+        if self._queued is not None:
+            execution_s = min(execution_s, (datetime.now(UTC) - self._queued).total_seconds())
         seconds = float(math.ceil(execution_s)) if execution_s else float(math.floor(watched_s))
         started = self._first or datetime.now(UTC) - timedelta(seconds=seconds)
         return JobEnd(
             outcome=outcome, job_id=job_id, seconds=seconds, code=code, message=message, remedy=remedy,
             retryable=retryable, artifacts=dict(artifacts or {}), started=started, facts=self._facts,
         )
+
+
+def _digests(files: Any) -> dict[str, str]:
+    """The files that a job tells of. What is no digest is left out: the store knows what was made."""
+    told = files.items() if isinstance(files, Mapping) else ()
+    return {str(name): sha for name, sha in told if isinstance(sha, str) and re.fullmatch(r"[0-9a-f]{64}", sha)}
 
 
 class Books:
@@ -237,11 +264,16 @@ class Books:
         self.what = what
 
     def reserve(self, key: str, attempt: int, usd: float) -> None:
-        self.budgets.reserve(self.limits, f"{key}/{attempt}", usd, self.what)
+        try:
+            self.budgets.reserve(self.limits, f"{key}/{attempt}", usd, self.what)
+        except BudgetExceeded as error:
+            raise (_Later(**error.facts) if judged(usd, self.what).later else error) from None
 
     def settle(self, key: str, intent: Intent, end: JobEnd) -> None:
         """The job's row, its worker's cold start where this is the first we see of it, and the budgets' share."""
-        spent = 0.0
+        spent, longest = 0.0, math.ceil((datetime.now(UTC) - intent.at).total_seconds())
+        if 0 < longest < end.seconds:                  # the provider's clocks are wrong: that long ago it was not there
+            end = end.model_copy(update={"seconds": float(longest)})
         if end.job_id and (end.seconds or end.outcome is not Outcome.CANCELLED):
             rows = rows_of(key, intent, end)
             for row, name in rows:
@@ -271,7 +303,7 @@ def rows_of(key: str, intent: Intent, end: JobEnd) -> list[tuple[CostRow, str]]:
     born = datetime.fromisoformat(str(began))
     cold_s = max(0.0, min((at - born).total_seconds(), delay_s))
     cold = work.model_copy(update={
-        "kind": Kind.COLD_START, "resource": str(end.facts["worker"]), "started": born, "seconds": cold_s,
+        "kind": Kind.COLD_START, "resource": str(end.facts["worker"]), "started": born if cold_s else at, "seconds": cold_s,
         "usd": cold_s * rate, "upper_usd": cold_s * rate, "outcome": Outcome.UNKNOWN, "attempt": 1,
         "payer": payer.model_copy(update={"stage": "", "label": ""}),
     })

@@ -104,7 +104,7 @@ class Renting:
         facts = next((entry.facts for entry in reversed(history) if isinstance(entry, Intent)), {})
         return (facts.get("pool"), facts.get("prefect")) == (pool, self.prefect or "")
 
-    async def give_back(self, books: Books, pod_ids: Sequence[str], why: str) -> None:
+    async def give_back(self, books: Books, pod_ids: Sequence[str], outcome: Outcome, why: str) -> None:
         """End what a run has that is over or deleted, and close its books. Raises ProviderError, StoreError."""
         machines: list[Rented] = [self._left_pod(books, pod_id) for pod_id in pod_ids]
         if books.job_id and books.job_id not in pod_ids:
@@ -114,8 +114,8 @@ class Renting:
         for machine in machines:
             await machine.look()
             await machine.stop()
-            await books.paid(machine.life(Outcome.CANCELLED, books.attempt))
-        await books.end(Outcome.CANCELLED, why)
+            await books.paid(machine.life(outcome, books.attempt))
+        await books.end(outcome, why)
         await books.settle()
 
     def _left_pod(self, books: Books, pod_id: str) -> RentedPod:

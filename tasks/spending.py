@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from callsheet import pricing
@@ -25,7 +26,7 @@ from callsheet.recipes import ClipRecipe, PosterRecipe
 from callsheet.store.base import Store
 from callsheet.store.budgets import Budgets
 from callsheet.store.ledger import Ledger
-from tasks.run import Run, current
+from tasks.run import Run, check_stopped, current
 
 _PAYING: ContextVar[tuple[Order, str] | None] = ContextVar("callsheet_paying", default=None)
 
@@ -123,20 +124,34 @@ def _opened(store: Store) -> tuple[Budgets, Ledger]:
     return _OPENED.setdefault(store, (Budgets(store), Ledger(store)))
 
 
-def refusal(usd: float, what: str) -> BudgetExceeded | None:
-    """Why nothing further may begin that could cost `usd`; None when it may.
+class Verdict(NamedTuple):
+    """Whether money is there for something that could cost so much."""
 
-    Beyond the soft share of a budget nothing begins; what has begun goes on to the hard limit.
+    refused: BudgetExceeded | None = None
+    """Why not; None when it is there."""
+    later: bool = False
+    """Whether it will be there once what is promised now turns out cheaper: worst cases seldom come true."""
+
+
+def judged(usd: float, what: str, kept: float = 0.0, beginning: bool = False) -> Verdict:
+    """Look at every budget with a limit. `kept` is promised here and may not be written down yet.
+
+    What is beginning also needs the soft share of the budget to be unspent; what has begun goes on to the hard limit.
     """
+    found = Verdict()
     soft = current().settings.budget_soft
     for scope, hard in limits().items():
         if math.isinf(hard):
             continue
         standing = budgets().standing(scope)
-        gone = standing.spent + standing.promised
-        if gone >= soft * hard or gone + usd > hard:
-            return BudgetExceeded(scope=scope, hard=hard, spent=gone, what=what, worst=usd)
-    return None
+        promised = max(standing.promised, kept)
+        over = beginning and standing.spent >= soft * hard
+        if over or standing.spent + promised + usd > hard:
+            error = BudgetExceeded(scope=scope, hard=hard, spent=standing.spent + promised, what=what, worst=usd)
+            found = Verdict(error, later=not over and standing.spent + usd <= hard)
+            if not found.later:
+                break
+    return found
 
 
 def affordable(films: Sequence[Film]) -> tuple[int, BudgetExceeded | None]:
@@ -145,31 +160,64 @@ def affordable(films: Sequence[Film]) -> tuple[int, BudgetExceeded | None]:
     for count in range(len(films), 0, -1):
         recipes = {recipe.fingerprint: recipe for film in films[:count] for recipe in unmade(film)}
         worst = estimate(tuple(recipes.values()), run).worst_usd
-        refused = refusal(worst, f"a shoot of {count}") if worst else None
+        refused = judged(worst, f"a shoot of {count}", beginning=True).refused if worst else None
         if refused is None:
             return count, None
     return 0, refused
 
 
 class Slate:
-    """Which films of a batch may begin while others run: what those still need is kept for them."""
+    """Which films of a batch may begin while others run: so few that those can be finished.
+
+    A film that runs needs its next job's worst case at any time, and in the end what it is expected to cost. Where
+    money is limited the first one runs alone: what it really costs corrects what is expected of the others.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[str, float] = {}
+        self._changed = threading.Condition()
+        self._dearer: float | None = None
+        """How much dearer than expected films were, at most; None until one was made."""
+        self._needs: dict[str, tuple[float, float]] = {}
+        """Film -> worst case of one job, and what all of its jobs are expected to cost, in USD."""
 
     @contextmanager
     def begun(self, film: Film) -> Iterator[None]:
-        """Raises BudgetExceeded when there is no money left to begin it. Call it with the film paying."""
-        run = current()
-        needs = estimate(unmade(film), run).usd if run.gpu is Gpu.ENDPOINT else 0.0
-        with self._lock:
-            refused = refusal(needs + sum(self._kept.values()), film.order.title) if needs else None
-            if refused is not None:
-                raise refused
-            self._kept[film.job_id] = needs
+        """Waits while others have the money for it. Call it with the film paying.
+
+        Raises BudgetExceeded when there will be none, Cancelled when this process is asked to stop meanwhile.
+        """
+        todo = unmade(film)
+        if current().gpu is not Gpu.ENDPOINT or not todo:
+            yield
+            return
+        whole, before = estimate(todo, current()).usd, cost_of(film.job_id)
+        dearest = max(estimate([recipe], current()).worst_usd for recipe in todo)
+        with self._changed:
+            while True:
+                refused = self._judged(dearest, whole, film.order.title).refused
+                if refused is None and not self._unsure():
+                    break
+                if refused is not None and not self._needs:
+                    raise refused
+                check_stopped(film.order.title)
+                self._changed.wait(1.0)
+            self._needs[film.job_id] = dearest, whole
         try:
             yield
+            with self._changed:
+                self._dearer = max(self._dearer or 0.0, (cost_of(film.job_id) - before) / whole)
         finally:
-            with self._lock:
-                del self._kept[film.job_id]
+            with self._changed:
+                del self._needs[film.job_id]
+                self._changed.notify_all()
+
+    def _unsure(self) -> bool:
+        """Whether money is limited and the film that runs has yet to tell what films cost."""
+        return bool(self._needs) and self._dearer is None and any(map(math.isfinite, limits().values()))
+
+    def _judged(self, dearest: float, whole: float, title: str) -> Verdict:
+        jobs = sum(one for one, _ in self._needs.values())
+        films = sum(all_of_it for _, all_of_it in self._needs.values())
+        dearer = max(1.0, self._dearer or 1.0)
+        first = judged(dearest, title, kept=jobs, beginning=True)
+        return first if first.refused is not None else judged(whole * dearer, title, films * dearer, beginning=True)

@@ -20,43 +20,35 @@ Job variables (job_variables.py has ranges and words; all may be set on pool, de
     cancel_grace_s  for a flow that runs to end by itself     8
     env             further variables of the machine          {}
 
-Covers what Prefect asks of a worker, and the watch over runs that another worker left behind. How a run and its
-machine are looked after is in attend.py and knows nothing of Prefect; machines are in pod_hire.py and job_hire.py;
-what Prefect is told is in tasks/desk.py.
+Covers what Prefect asks of a worker. How a run and its machine are looked after is in attend.py and knows nothing
+of Prefect; machines are in pod_hire.py and job_hire.py; what Prefect is told is in tasks/desk.py, and how runs are
+found that another worker left behind in tasks/left_runs.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import anyio
 import anyio.abc
-import httpx
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound, ObjectNotFound
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import field_validator
 
-from callsheet.errors import CallsheetError, ProviderError
-from callsheet.runpod.adoption import YOUNG_S, Found, found, strays
-from callsheet.runpod.attend import Attendance
+from callsheet.errors import CallsheetError, ProviderError, as_ours
+from callsheet.runpod.adoption import Found
+from callsheet.runpod.attend import Attendance, End
 from callsheet.runpod.client import JobsClient
 from callsheet.runpod.job_variables import JobVariables
 from callsheet.runpod.pods import named, pod_name, release
 from callsheet.settings import Settings
 from tasks.desk import PrefectDesk, payer
+from tasks.left_runs import LeftRuns
 from tasks.renting import Renting
 
 if TYPE_CHECKING:
@@ -165,19 +157,12 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
                 told.started(pid)
             first = False
 
-        while (other := self._attended.get(flow_run.id)) is not None:
-            await other.wait()                        # its last machine is still being given back
-        done = self._attended[flow_run.id] = asyncio.Event()
         try:
-            end = await self._attendance(flow_run, configuration, started).run()
+            end = await self._looked_after(flow_run, configuration, started)
         except CallsheetError as error:               # before anything was asked of the provider
-            await self._desk(flow_run, configuration, started).become(
-                "crashed" if error.retryable else "failed", str(error))
+            await self._refuse(flow_run, configuration, error)
             started("")
             return RunPodWorkerResult(identifier="none", status_code=1)
-        finally:
-            del self._attended[flow_run.id]
-            done.set()
         started(end.machine_id)
         failed = end.verdict.report == "crashed"
         return RunPodWorkerResult(identifier=end.machine_id or "none", status_code=int(failed))
@@ -218,12 +203,27 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
                 "this worker has a key for Prefect's API and its machines get none: set %s in the work pool's env",
                 " or ".join(key.name for key in keys))
 
-    def _attendance(
+    async def _looked_after(
         self, flow_run: FlowRun, configuration: RunPodJobConfiguration, started: Callable[[str], None]
-    ) -> Attendance:
-        books = self._renting.books(flow_run.id, self._work_pool_name, payer(flow_run))
-        hire = self._renting.hire(flow_run.id, configuration, configuration.asked, books)
-        return Attendance(hire, books, self._desk(flow_run, configuration, started), f"flow run {flow_run.name!r}")
+    ) -> End:
+        """Raises SettingMissing and SettingInvalid before anything is begun."""
+        while (other := self._attended.get(flow_run.id)) is not None:
+            await other.wait()                        # its last machine is still being given back
+        done = self._attended[flow_run.id] = asyncio.Event()
+        try:
+            books = self._renting.books(flow_run.id, self._work_pool_name, payer(flow_run))
+            hire = self._renting.hire(flow_run.id, configuration, configuration.asked, books)
+            desk = self._desk(flow_run, configuration, started)
+            return await Attendance(hire, books, desk, f"flow run {flow_run.name!r}").run()
+        finally:
+            del self._attended[flow_run.id]
+            done.set()
+
+    async def _refuse(
+        self, flow_run: FlowRun, configuration: RunPodJobConfiguration, error: CallsheetError
+    ) -> None:
+        state: Literal["crashed", "failed"] = "crashed" if error.retryable else "failed"
+        await self._desk(flow_run, configuration, _nobody).become(state, str(error))
 
     def _desk(
         self, flow_run: FlowRun, configuration: RunPodJobConfiguration, started: Callable[[str], None]
@@ -240,64 +240,31 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
             while True:
                 try:
                     await self.sweep()
-                except (CallsheetError, httpx.HTTPError, ObjectNotFound) as error:
-                    self._logger.warning("could not look for runs that were left behind: %s", error)
+                except Exception as error:            # whatever it is, the worker goes on
+                    self._logger.warning("could not look for runs that were left behind: %s", as_ours(error))
                 await anyio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
         """Look after every run of this pool that nobody looks after, and give back what nobody needs."""
         if self._work_pool is None or self._runs_task_group is None:
             return
+        left = LeftRuns(self._renting, self.client, self._work_pool_name, self._logger)
         busy = self._attended.keys() | self._submitting_flow_run_ids
-        pods = await self._renting.control.pods()
-        keys = await asyncio.to_thread(self._renting.journal.open_keys, "flow_run/")
-        runs = {run.id: run for run in await self._unended()}
-        since = {run.id: run.state.timestamp for run in runs.values() if run.state is not None}
-        now = datetime.now(UTC)
-        for left in found(pods, keys, since, busy, now):
-            if await self._renting.free(left.flow_run_id):
-                await self._adopt(left, runs.get(left.flow_run_id), now)
-        for flow_run_id in tuple(self._attended):
-            await self._one_pod(flow_run_id, [pod.id for pod in pods if pod.name == pod_name(flow_run_id)])
+        for found, flow_run in await left.look(busy, tuple(self._attended)):
+            if flow_run.id not in self._attended:
+                self._runs_task_group.start_soon(self._attend_left, found, flow_run)
 
-    async def _unended(self) -> list[FlowRun]:
-        wanted = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-        return await self.client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=wanted))),
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._work_pool_name])),
-        )
-
-    async def _adopt(self, left: Found, flow_run: FlowRun | None, now: datetime) -> None:
-        if flow_run is None:                          # it has ended, is another pool's, or is not there
-            try:
-                flow_run = await self.client.read_flow_run(left.flow_run_id)
-            except ObjectNotFound:
-                if await self._renting.ordered_here(left.flow_run_id, self._work_pool_name):
-                    await self._give_back(left, "its run was deleted")
-                return
-        if flow_run.work_pool_name != self._work_pool_name:
-            return
-        state = flow_run.state
-        if state is not None and state.is_final() and not left.open:
-            if (now - state.timestamp).total_seconds() >= YOUNG_S:
-                await self._give_back(left, f"its run is {state.name}")
-            return
-        assert self._runs_task_group is not None
-        self._runs_task_group.start_soon(self._attend_left, flow_run)
-
-    async def _give_back(self, left: Found, why: str) -> None:
-        books = self._renting.books(left.flow_run_id, self._work_pool_name)
-        if await books.turn():
-            self._logger.warning("giving back what flow run %s has (%s): %s", left.flow_run_id, left.pods, why)
-            await self._renting.give_back(books, left.pods, why)
-
-    async def _attend_left(self, flow_run: FlowRun) -> None:
-        if flow_run.id in self._attended:
-            return
+    async def _attend_left(self, left: Found, flow_run: FlowRun) -> None:
         try:
-            await self.run(flow_run, await self._configuration(flow_run))
+            configuration = await self._configuration(flow_run)
+            try:
+                await self._looked_after(flow_run, configuration, _nobody)
+            except CallsheetError as error:
+                if left.open or left.pods:            # it may be at work over there: no mistake of ours may end it
+                    raise
+                await self._refuse(flow_run, configuration, error)
         except Exception as error:                    # one run does not take the others with it
-            self._logger.warning("flow run '%s' is left for the next sweep: %s", flow_run.name, error)
+            self._logger.warning("flow run '%s' is left for the next sweep: %s", flow_run.name, as_ours(error))
 
     async def _configuration(self, flow_run: FlowRun) -> RunPodJobConfiguration:
         kind = RunPodJobConfiguration
@@ -310,12 +277,6 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
             made.prepare_for_flow_run(flow_run, work_pool=self.work_pool, worker_name=self.name)
         return made
 
-    async def _one_pod(self, flow_run_id: UUID, pod_ids: list[str]) -> None:
-        """After a lost answer a pod may appear when its run has another one already."""
-        if len(pod_ids) < 2:
-            return
-        history = await asyncio.to_thread(self._renting.journal.history, f"flow_run/{flow_run_id}")
-        ours = next((job for entry in reversed(history) if (job := getattr(entry, "job_id", ""))), "")
-        for pod_id in strays(pod_ids, ours):
-            self._logger.warning("pod %s is a second one of flow run %s and is deleted", pod_id, flow_run_id)
-            await release(self._renting.control, pod_id, patience_s=60.0)
+
+def _nobody(pid: str) -> None:
+    """Nobody waits to hear that it has begun."""

@@ -16,7 +16,8 @@ class FaultKind(StrEnum):
 
     Requests: against `METHOD /path`, where empty means both planes, but not the workers' own requests.
     Jobs: against endpoint (id or name), job id, and `job_type` and `key` of its input.
-    Workers: against endpoint (id or name) and card. Pods: against id, name, card, data centre and cloud.
+    Workers: against endpoint (id or name). Pods: against id, name, card, data centre and cloud; before there is
+    a pod (`no_capacity`) against name, card, cloud, each data centre asked for, and `card@data centre`.
     """
 
     # ---- requests

@@ -136,7 +136,7 @@ class Machines:
         for machine in list(self._running.values()):
             machine.known = {born for born in machine.known if _born(born[0]) == born}
             machine.known |= _descendants({machine.process.pid})
-        known = json.dumps(sorted(born for machine in self._running.values() for born in machine.known))
+        known = json.dumps(sorted(_descendants({os.getpid()})))
         if known != self._noted:
             _noted(self.folder).write_text(known)
             self._noted = known

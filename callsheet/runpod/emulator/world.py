@@ -53,7 +53,7 @@ class World:
         self._ending: set[asyncio.Task[None]] = set()
         self._recover()
 
-    # ---- helpers of the parts
+    # ---- what the parts share
 
     def command(self, spec: Mapping[str, Any], default: str) -> list[str]:
         """What stands for a container of that image. Raises Refusal for an image that is not in the table."""
