@@ -193,14 +193,10 @@ class _Seen:
         self._control = control
         self._first: datetime | None = None
         self._last: datetime | None = None
-        self._queued: datetime | None = None
-        """When it was last seen in the queue: it cannot have been at work since before."""
         self._facts: dict[str, Any] = {}
 
     async def look(self, status: JobStatus) -> None:
         now = datetime.now(UTC)
-        if status.state is JobState.IN_QUEUE:
-            self._queued = now
         if status.state is JobState.IN_PROGRESS:
             self._last = now
             if self._first is None:
@@ -236,10 +232,8 @@ class _Seen:
         self, job_id: str, outcome: Outcome, code: str = "", message: str = "", remedy: str = "",
         retryable: bool = False, execution_s: float = 0.0, artifacts: Mapping[str, str] | None = None,
     ) -> JobEnd:
-        """Seconds are what the provider says, as far as they can have passed, else as long as we saw it at work."""
+        """Seconds are what the provider says, else as long as we saw it at work."""
         watched_s = (self._last - self._first).total_seconds() if self._first and self._last else 0.0
-        if self._queued is not None:
-            execution_s = min(execution_s, (datetime.now(UTC) - self._queued).total_seconds())
         seconds = float(math.ceil(execution_s)) if execution_s else float(math.floor(watched_s))
         started = self._first or datetime.now(UTC) - timedelta(seconds=seconds)
         return JobEnd(
@@ -303,8 +297,8 @@ def rows_of(key: str, intent: Intent, end: JobEnd) -> list[tuple[CostRow, str]]:
     born = datetime.fromisoformat(str(began))
     cold_s = max(0.0, min((at - born).total_seconds(), delay_s))
     cold = work.model_copy(update={
-        "kind": Kind.COLD_START, "resource": str(end.facts["worker"]), "started": born if cold_s else at, "seconds": cold_s,
-        "usd": cold_s * rate, "upper_usd": cold_s * rate, "outcome": Outcome.UNKNOWN, "attempt": 1,
+        "kind": Kind.COLD_START, "resource": str(end.facts["worker"]), "started": born if cold_s else at,
+        "seconds": cold_s, "usd": cold_s * rate, "upper_usd": cold_s * rate, "outcome": Outcome.UNKNOWN, "attempt": 1,
         "payer": payer.model_copy(update={"stage": "", "label": ""}),
     })
     return [(work, "work"), (cold, "cold_start")]

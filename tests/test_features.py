@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "features.md"
 SPECIFICATION = ROOT.parent / "shared" / "spec.md"
 
 NOT_YET = "not yet"
-LATER = re.compile(r"later \((media engine|RunPod|real models|doors)\): (\S+(?: \S+)*)")
+LATER = re.compile(r"later \((real models|doors)\): (\S+(?: \S+)*)")
 
 
 def numbered(section: int, last: int, without: tuple[int, ...] = ()) -> list[str]:

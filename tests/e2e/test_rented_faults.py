@@ -390,10 +390,22 @@ def test_jobs_that_vanish_every_time_are_given_up_after_three(rental: Rental) ->
 def test_a_worker_that_dies_over_a_job_costs_one_more_job_and_no_second_result(rental: Rental, case: Any) -> None:
     rental.open_endpoint(max_workers=2)
     recipe = a_clip(next(SEEDS), frames=100, side=512)
-    rental.emulator.inject(case[0], where=key_of(recipe))
+    rental.emulator.inject(case[0], where=key_of(recipe), seconds=0.7)     # it has claimed the attempt by then
     assert not rental.make(recipe).error
+    first = rental.jobs(recipe)[0]
+    assert len(first["deliveries"]) == 2 and first["error"]["code"] == "claim.taken"
     rental.assert_paid(recipe, DUPLICATE, MADE, jobs=2)
     rental.assert_bill()
+
+
+@soak
+def test_a_worker_that_dies_before_it_claims_a_job_costs_no_other_job(rental: Rental) -> None:
+    recipe = fresh()
+    rental.emulator.inject(K.CRASH, where=key_of(recipe))
+    assert not rental.make(recipe).error
+    ends = rental.ends(recipe)
+    assert ends in ([MADE], [DUPLICATE, MADE]), "with luck it had claimed the attempt"
+    rental.assert_paid(recipe, *ends, jobs=len(ends))
 
 
 @kinds(K.CRASH_AT_REPLY, quick=1)
@@ -567,9 +579,12 @@ def test_a_skewed_clock_of_the_provider_changes_no_result_and_no_sum(rental: Ren
     rental.open_endpoint()
     recipe = fresh()
     rental.emulator.inject(kind, seconds=seconds, count=-1)
+    began = time.monotonic()
     assert not rental.make(recipe).error
     rental.assert_paid(recipe, MADE, jobs=1)
-    rental.assert_bill()
+    (row,) = rental.rows(recipe)
+    assert 0 <= row.seconds <= time.monotonic() - began + 1, "no more than has passed, whatever the provider says"
+    rental.assert_bill(known=False)
 
 
 # ---- and in the end
