@@ -26,7 +26,7 @@ from callsheet.manifest import Row, check_writable, read_manifest
 from callsheet.models import Gpu, Order, Purse
 from callsheet.production import Production, Status
 from callsheet.recipe import Stage
-from flows.pool import at_the_pool, why_missing
+from flows.pool import at_the_pool, settle_left, why_missing
 from flows.produce import produce
 from flows.shoot import prepared, shoot
 from tasks.results import contact_sheet, joined
@@ -105,6 +105,8 @@ def _prepared_each(orders: Mapping[str, Order]) -> tuple[dict[str, Film], dict[s
 
 def _shoot_first(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
     """One shoot per base model over the films whose GPU half is not made. Actor id -> why it failed."""
+    if current().gpu is Gpu.POOL:
+        settle_left()
     failed: dict[str, CallsheetError] = {}
     families: dict[str, dict[str, Film]] = {}
     for who, film in films.items():

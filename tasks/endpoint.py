@@ -268,23 +268,28 @@ class Books:
         spent, longest = 0.0, math.ceil((datetime.now(UTC) - intent.at).total_seconds())
         if 0 < longest < end.seconds:                  # the provider's clocks are wrong: that long ago it was not there
             end = end.model_copy(update={"seconds": float(longest)})
-        if end.job_id and (end.seconds or end.outcome is not Outcome.CANCELLED):
-            rows = rows_of(key, intent, end)
+        if end.job_id:
+            rows = rows_of(key, intent, end, max(longest, 0.0))
             for row, name in rows:
                 new = self.ledger.record(row, name)    # the second time, after a crash, it is there and the same
                 spent += row.usd if new or row in self.ledger.rows(row.started, row.started + _MOMENT) else 0.0
         self.budgets.settle(intent.facts.get("budgets", ()), f"{key}/{intent.attempt}", spent)
 
 
-def rows_of(key: str, intent: Intent, end: JobEnd) -> list[tuple[CostRow, str]]:
-    """A job's rows with their names. The upper bound has a cold start and the idle time after it."""
+def rows_of(key: str, intent: Intent, end: JobEnd, since_s: float) -> list[tuple[CostRow, str]]:
+    """A job's rows with their names. The upper bound has a cold start and the idle time after it.
+
+    `since_s` is how long ago it was submitted: as long a worker may have started, and crashed, for a job that was
+    cancelled before it began.
+    """
     known = {str(gpu): float(usd) for gpu, usd in dict(intent.facts.get("rates", {})).items()}
     gpu = str(end.facts.get("gpu", ""))
     worst = max(known.values(), default=intent.rate.usd_per_second if intent.rate else 0.0)
     rate = known.get(gpu, min(known.values(), default=worst))
     endpoint, at = str(intent.facts.get("endpoint", "")), end.started or intent.at
     delay_s = float(end.facts.get("delay_s", 0.0))
-    upper = (end.seconds * known.get(gpu, worst)) + (max(COLD_START_S, delay_s) + IDLE_S) * known.get(gpu, worst)
+    starting_s = delay_s if end.seconds or end.outcome is not Outcome.CANCELLED else since_s
+    upper = (end.seconds * known.get(gpu, worst)) + (max(COLD_START_S, starting_s) + IDLE_S) * known.get(gpu, worst)
     payer = Payer.model_validate(intent.facts.get("payer", {}))
     work = CostRow(
         kind=Kind.WORK, plane="endpoint", provider_id=endpoint, resource=end.job_id, payer=payer, gpu=gpu,

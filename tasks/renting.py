@@ -115,8 +115,8 @@ class Renting:
             await machine.look()
             await machine.stop()
             await books.paid(machine.life(outcome, books.attempt))
-        await books.end(outcome, why)
         await books.settle()
+        await books.end(outcome, why)
 
     def _left_pod(self, books: Books, pod_id: str) -> RentedPod:
         asked = books.intended if books.open else None

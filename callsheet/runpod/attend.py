@@ -226,10 +226,10 @@ class Attendance:
         await self.books.beat()
 
     async def _close(self, outcome: Outcome, reason: str) -> None:
-        """Journal and budget are done with this run; a store that stays away leaves that to the next sweep."""
+        """Budget and journal are done with this run, the journal last; a store that is away leaves that to a sweep."""
         try:
-            await self._surely(lambda: self.books.end(outcome, reason))
             await self._surely(self.books.settle)
+            await self._surely(lambda: self.books.end(outcome, reason))
         except StoreError as error:
             self.desk.warn(f"the journal of {self.what} stays open for now: {error}")
 

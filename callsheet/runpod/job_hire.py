@@ -183,7 +183,8 @@ class JobHire:
     ) -> RentedJob:
         await check()
         job = FlowRunJob(
-            flow_run_id=self._flow_run_id, environment=self._environment, deadline_s=self._deadline_s, attempt=attempt)
+            flow_run_id=self._flow_run_id, environment=self._told(), deadline_s=self._deadline_s,
+            quiet_s=self.limits.quiet_s, attempt=attempt)
         submitted = self._now()
         job_id = await self._jobs.submit(job.model_dump(mode="json"), self._policy)
         try:
@@ -192,6 +193,11 @@ class JobHire:
             await self._jobs.cancel(job_id)
             raise
         return self._rented(job_id, submitted)
+
+    def _told(self) -> dict[str, str]:
+        """The least that a second can cost, for the rows that are written over there: its card is not known yet."""
+        rate = min(job_rate(each).usd_per_second for each in self._cards)
+        return {**self._environment, "CALLSHEET_PAID_RATE": f"{rate:.10g}"}
 
     async def find(self, attempt: int, check: Callable[[], Awaitable[object]]) -> str:
         """By the claim of its worker; if none comes, the attempt is closed, and a job that comes later ends at once."""

@@ -38,6 +38,10 @@ class Container(Frozen):
         return {name: value for name, value in said.items() if value not in ("", None, {})}
 
 
+MIN_CUDA = "13.0"
+"""Of the host's driver: torch's wheels in the image bring CUDA 13.0 (infra/)."""
+
+
 class PodOrder(Container):
     """One pod, on one type of card: the provider has no fallback of its own."""
 

@@ -18,7 +18,7 @@ from callsheet.errors import NoCapacity, ProviderError, SettingInvalid
 from callsheet.pricing import Card, Rate, dearest
 from callsheet.runpod.http import PROVIDER
 from callsheet.runpod.life import Life
-from callsheet.runpod.orders import Cloud, PodOrder
+from callsheet.runpod.orders import MIN_CUDA, Cloud, PodOrder
 from callsheet.runpod.pods import Candidate, candidates, named, release, rent
 from callsheet.runpod.tending import Limits, MachineSight
 from callsheet.units import Frozen
@@ -203,7 +203,7 @@ class PodHire:
             name=wish.name, image=wish.image, args=ARGS, env=dict(self._environment(candidate.rate)),
             disk_gb=wish.disk_gb, gpu=candidate.gpu, count=wish.count, cloud=candidate.cloud,
             data_centers=(candidate.data_center,) if candidate.data_center else (),
-            volume=wish.volume, volume_path=MOUNT,
+            volume=wish.volume, volume_path=MOUNT, min_cuda=MIN_CUDA,
         )
 
     async def _candidates(self) -> list[Candidate]:

@@ -17,7 +17,7 @@ from callsheet.errors import InputError, NoCapacity
 from callsheet.pricing import HOUR_S, Card, Rate, dearest, job_rate
 from callsheet.runpod.answers import DataCenter, Endpoint, GpuOffer, Template, Volume
 from callsheet.runpod.http import PROVIDER
-from callsheet.runpod.orders import EndpointOrder, TemplateOrder, VolumeOrder
+from callsheet.runpod.orders import MIN_CUDA, EndpointOrder, TemplateOrder, VolumeOrder
 from callsheet.units import Frozen
 
 VOLUME = "personaforge-studio-vol"
@@ -31,8 +31,6 @@ LEAST_GB = 200
 JOB_S = 3600.0
 """How long a job may run that says nothing itself; ours always do."""
 DISK_GB = 50
-MIN_CUDA = "13.0"
-"""Of the host's driver: torch's wheels in the image bring CUDA 13.0."""
 IDLE_S = 5
 QUEUE_DELAY_S = 4.0
 

@@ -17,6 +17,7 @@ from callsheet.costs import CostRow, Kind, Outcome
 from callsheet.errors import CallsheetError, ProviderError
 from callsheet.pricing import Rate
 from callsheet.runpod.answers import Pod
+from callsheet.runpod.orders import PodOrder
 from callsheet.runpod.pods import PREFIX, release
 from callsheet.units import Frozen
 
@@ -29,7 +30,7 @@ UNKNOWN_DEADLINE_S = 24 * 3600.0
 
 class Deletes(Protocol):
     async def pods(self) -> list[Pod]: ...
-    async def create_pod(self, order: object, /) -> Pod: ...
+    async def create_pod(self, order: PodOrder) -> Pod: ...
     async def delete_pod(self, pod_id: str) -> bool: ...
 
 

@@ -150,6 +150,13 @@ class Budgets:
             found.catch_up()
             return found.standing
 
+    def promises(self, scope: str) -> dict[str, float]:
+        """Reservation -> USD, of those that are not settled. Raises StoreError."""
+        found = self._scope(scope)
+        with found.lock:
+            found.catch_up()
+            return dict(found.open)
+
     def _reserve(self, name: str, hard: float, reservation: str, usd: float, what: str) -> bool:
         scope = self._scope(name)
 

@@ -231,8 +231,11 @@ class Payment(Generic[T]):
                 return
             if not turn.job_id:
                 await self.call(turn.submitted, job_id)
-            await self.jobs.cancel(job_id)
-            end = await self._last_words(job_id)
+            try:
+                await self.jobs.cancel(job_id)
+                end = await self._last_words(job_id)
+            except ProviderError:                             # it goes on, and is there for whoever comes next
+                end = None
             if end is None:
                 await self.call(turn.release)
             else:
