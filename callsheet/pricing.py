@@ -7,7 +7,7 @@ catalogue, where it can be reached, goes before the list (`Rate.source` tells). 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import Field
 
@@ -107,25 +107,34 @@ class Estimate(Frozen):
         )
 
 
-def jobs_estimate(recipes: Iterable[Recipe], cards: Sequence[Card]) -> Estimate:
-    """One job a recipe on an endpoint. Cold starts count in the worst case, one a job."""
-    first, total = cards[0], Estimate()
+def jobs_estimate(
+    recipes: Iterable[Recipe], cards: Sequence[Card], known: Mapping[str, Rate] | None = None
+) -> Estimate:
+    """One job a recipe on an endpoint. Cold starts count in the worst case, one a job.
+
+    `known` has prices by card id that go before the list's.
+    """
+    rates = {each.id: (known or {}).get(each.id) or job_rate(each) for each in cards}
+    first, slowest, total = cards[0], min(each.speed for each in cards), Estimate()
+    dear = dearest(rates.values())
     for recipe in recipes:
         seconds = expected_s(recipe, first.speed)
-        worst = max(job_rate(each).cost(worst_s(recipe, each.speed) + COLD_START_S + IDLE_S) for each in cards)
-        total += Estimate(recipes=1, seconds=seconds, usd=job_rate(first).cost(seconds), worst_usd=worst)
+        worst = dear.cost(worst_s(recipe, slowest) + COLD_START_S + IDLE_S)
+        total += Estimate(recipes=1, seconds=seconds, usd=rates[first.id].cost(seconds), worst_usd=worst)
     return total
 
 
-def pod_estimate(recipes: Sequence[Recipe], cards: Sequence[Card]) -> Estimate:
-    """One pod that makes all of them: one cold start, and never more than its deadline."""
+def pod_estimate(
+    recipes: Sequence[Recipe], cards: Sequence[Card], known: Mapping[str, Rate] | None = None
+) -> Estimate:
+    """One pod that makes all of them: one cold start, and never more than its deadline. `known` as above."""
     if not recipes:
         return Estimate()
-    first = cards[0]
-    worst = dearest(pod_rate(each) for each in cards)
+    rates = {each.id: (known or {}).get(each.id) or pod_rate(each) for each in cards}
+    first, worst = cards[0], dearest(rates.values())
     seconds = sum(expected_s(recipe, first.speed) for recipe in recipes)
     return Estimate(
-        recipes=len(recipes), seconds=seconds, usd=pod_rate(first).cost(seconds + COLD_START_S),
+        recipes=len(recipes), seconds=seconds, usd=rates[first.id].cost(seconds + COLD_START_S),
         worst_usd=worst.cost(deadline_s(recipes, cards) + COLD_START_S),
     )
 

@@ -32,7 +32,8 @@ from flows.shoot import prepared, shoot
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
-from tasks.spending import Slate, affordable, cost_of, estimate, paying, unmade
+from tasks.slate import Slate, affordable
+from tasks.spending import cost_of, paying, priced, unmade
 from tasks.stage import SIDE_BY_SIDE
 
 FILMS_AT_A_TIME = 2
@@ -75,7 +76,7 @@ def batch(
     with running(Path(manifest).stem, refresh or (), started, gpu, purse):
         orders = {row.actor_id: row.order for row in rows if row.order is not None}
         films, failed = _prepared_each(orders)
-        expected = {film.order.cast[0].id: estimate(unmade(film), current()).usd for film in films.values()}
+        expected = {film.order.cast[0].id: priced(unmade(film)).usd for film in films.values()}
         if current().gpu is not Gpu.ENDPOINT:
             failed |= _shoot_first(films)
         made = _produce_each({who: film for who, film in films.items() if who not in failed}, started)

@@ -191,12 +191,15 @@ class _Seen:
     def __init__(self, client: JobsClient, control: Control | None) -> None:
         self._client = client
         self._control = control
+        self._status: JobStatus | None = None
         self._first: datetime | None = None
         self._last: datetime | None = None
         self._facts: dict[str, Any] = {}
 
     async def look(self, status: JobStatus) -> None:
-        now = datetime.now(UTC)
+        if status is self._status:                     # told again while the provider is silent: nobody saw it work
+            return
+        self._status, now = status, datetime.now(UTC)
         if status.state is JobState.IN_PROGRESS:
             self._last = now
             if self._first is None:

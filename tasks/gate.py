@@ -11,7 +11,7 @@ from callsheet.film import Film
 from callsheet.media.retakes import Attempt, best, recorded, reshot, retake, why
 from callsheet.models import CheckPolicy, Order
 from tasks.run import current
-from tasks.spending import estimate, unmade
+from tasks.spending import priced, unmade
 
 
 class Attempts:
@@ -39,7 +39,7 @@ class Attempts:
         while self._next is not None:
             coming, self._next = self._next, None
             film = self._planned(coming) if isinstance(coming, Order) else coming
-            self.estimate_usd += estimate(unmade(film), current()).usd
+            self.estimate_usd += priced(unmade(film)).usd
             yield film
 
     def passed(self, film: Film) -> bool:

@@ -6,7 +6,9 @@ looked at again the next time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from callsheet.costs import Outcome
@@ -45,7 +47,7 @@ async def settle_left_jobs() -> list[str]:
                 client = JobsClient(api, str(intents[-1].facts.get("endpoint", "")), control)
                 try:
                     done = await adopted(
-                        key, journal, _OneLook(client), lambda key=key: _record(key), store=store,  # type: ignore[misc]
+                        key, journal, _OneLook(client, key, intents[-1].at), lambda key=key: _record(key), store=store,  # type: ignore[misc]
                         accounts=Books(budgets(), ledger(), {}, key),
                     )
                 except ProviderError as error:
@@ -53,6 +55,16 @@ async def settle_left_jobs() -> list[str]:
                     continue
                 lines += [f"{key}: its job is settled"] if done else []
     return lines
+
+
+def forgotten(job_id: str, record: Record | None, asked: datetime) -> JobEnd:
+    """The end of a job that the provider knows no more: results are kept for half an hour. The store may tell."""
+    if record is not None and record.made_at >= asked:
+        return JobEnd(outcome=Outcome.MADE, job_id=job_id, seconds=math.ceil(record.seconds), artifacts={
+            name: artifact.sha256 for name, artifact in record.artifacts.items()})
+    return JobEnd(
+        outcome=Outcome.LOST, job_id=job_id, code=JobLost.code, remedy=JobLost.remedy, retryable=True,
+        message="the provider knows it no more")
 
 
 def _record(key: str) -> Record | None:
@@ -63,8 +75,10 @@ def _record(key: str) -> Record | None:
 class _OneLook:
     """Jobs (store/jobs.py) of which nobody waits for one: it has ended, or it is left alone."""
 
-    def __init__(self, client: JobsClient) -> None:
+    def __init__(self, client: JobsClient, key: str, asked: datetime) -> None:
         self._client = client
+        self._key = key
+        self._asked = asked
 
     def worst(self) -> tuple[float, Rate | None, Mapping[str, Any]]:
         raise NotImplementedError("nothing is submitted here")
@@ -75,9 +89,7 @@ class _OneLook:
     async def wait(self, job_id: str, beat: Beat) -> JobEnd:
         status = await self._client.status(job_id)
         if status is None:
-            return JobEnd(
-                outcome=Outcome.LOST, job_id=job_id, code=JobLost.code, remedy=JobLost.remedy, retryable=True,
-                message="the provider knows it no more")
+            return forgotten(job_id, _record(self._key), self._asked)
         if not status.over:
             raise GoesOn(job_id=job_id)
         return await ended_as(self._client, status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -14,8 +14,12 @@ from callsheet.errors import ServerError
 from callsheet.runpod.pod_env import api_address
 from callsheet.runpod.reap import Reaped, reap
 from tasks.endpoint import planes
+from tasks.orphans import write_down
 from tasks.run import current
 from tasks.spending import ledger
+
+AFTERWARDS = timedelta(seconds=120)
+"""So long its own worker has to give a machine back, and to write down what it cost."""
 
 
 async def reap_pods(dry_run: bool = False) -> list[Reaped]:
@@ -32,12 +36,11 @@ async def reap_pods(dry_run: bool = False) -> list[Reaped]:
                 return "this Prefect server knows no such run"
             except httpx.HTTPError as error:          # nobody knows: it stays until its deadline
                 raise ServerError(what="Prefect", detail=str(error), log="its log") from error
-            over = run.state is not None and run.state.is_final()
-            return f"its run has ended: {run.state.name}" if over and run.state else None
+            state = run.state
+            over = state is not None and state.is_final() and now - state.timestamp > AFTERWARDS
+            return f"its run has ended: {state.name}" if over and state else None
 
         done = await reap(
             control, still_wanted, now, dry_run=dry_run, api=api_address(settings, PREFECT_API_URL.value()))
-    for pod in done:
-        if pod.deleted and not any(row.provider_id == pod.pod_id for row in ledger().rows()):
-            ledger().record(pod.row(now), "orphan")
+    write_down(done, ledger(), now)
     return done

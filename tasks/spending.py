@@ -6,8 +6,10 @@ written down for every scope, limited or not, so that a budget that is set at no
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,11 +25,23 @@ from callsheet.models import Gpu, Order
 from callsheet.pricing import Estimate
 from callsheet.recipe import Recipe, Stage
 from callsheet.recipes import ClipRecipe, PosterRecipe
+from callsheet.runpod.control import Control
+from callsheet.runpod.http import Api
+from callsheet.runpod.rates import Rates, rates
+from callsheet.settings import Settings
 from callsheet.store.base import Store
 from callsheet.store.budgets import Budgets
 from callsheet.store.ledger import Ledger
-from tasks.run import Run, check_stopped, current
+from tasks.run import Run, current
 
+PRICES_S = 300.0
+"""How long prices that were read are taken for those of a submit."""
+
+WAIT_S = 3600.0
+"""How long something waits for money that others were promised; a promise that stands longer is somebody's mistake."""
+
+_PRICES: dict[tuple[str, str], tuple[float, Rates]] = {}
+_READING = threading.Lock()
 _PAYING: ContextVar[tuple[Order, str] | None] = ContextVar("callsheet_paying", default=None)
 
 
@@ -84,11 +98,42 @@ def ledger() -> Ledger:
 def estimate(recipes: Sequence[Recipe], run: Run) -> Estimate:
     """What it will cost to make these where the run's GPU work goes; nothing where it runs here."""
     todo = [recipe for recipe in recipes if recipe.stage.needs_gpu]
+    if run.settings.runpod_api_key is None:           # a pool of processes on machines of one's own
+        return Estimate()
     if run.gpu is Gpu.POOL:
         return pricing.pod_estimate(todo, run.settings.cards)
     if run.gpu is Gpu.ENDPOINT:
         return pricing.jobs_estimate(todo, run.settings.cards)
     return Estimate()
+
+
+def priced(recipes: Sequence[Recipe]) -> Estimate:
+    """As `estimate`, at the prices of this moment: for whoever is about to spend. Asks the provider, at most every
+    five minutes; the list stands in for a silent one.
+    """
+    run, todo = current(), [recipe for recipe in recipes if recipe.stage.needs_gpu]
+    if run.gpu not in (Gpu.POOL, Gpu.ENDPOINT) or not todo or run.settings.runpod_api_key is None:
+        return Estimate()
+    rates = prices(run.settings)
+    if run.gpu is Gpu.POOL:
+        return pricing.pod_estimate(todo, run.settings.cards, rates.pod)
+    return pricing.jobs_estimate(todo, run.settings.cards, rates.job)
+
+
+def prices(settings: Settings) -> Rates:
+    """What the allowed cards cost, as the catalogue had it some minutes ago at most."""
+    place = (settings.runpod_api, settings.runpod_gpus)
+    with _READING:                                    # the control plane allows one request a second
+        known = _PRICES.get(place)
+        if known is None or time.monotonic() - known[0] > PRICES_S:
+            known = _PRICES[place] = time.monotonic(), asyncio.run(_read_prices(settings))
+        return known[1]
+
+
+async def _read_prices(settings: Settings) -> Rates:
+    assert settings.runpod_api_key is not None
+    async with Control(Api(settings.runpod_api, settings.runpod_api_key)) as control:
+        return await rates(control, settings.cards)
 
 
 def unmade(film: Film) -> list[Recipe]:
@@ -97,8 +142,8 @@ def unmade(film: Film) -> list[Recipe]:
 
 
 def cost_of(job_id: str) -> float:
-    """USD that an order has cost so far."""
-    return round(sum(row.usd for row in ledger().rows() if row.payer.order == job_id), 6)
+    """The most that an order has cost so far, in USD: what its budget was settled with."""
+    return round(budgets().standing(f"order/{job_id}").spent, 6)
 
 
 def _made(recipe: Recipe) -> bool:
@@ -152,72 +197,3 @@ def judged(usd: float, what: str, kept: float = 0.0, beginning: bool = False) ->
             if not found.later:
                 break
     return found
-
-
-def affordable(films: Sequence[Film]) -> tuple[int, BudgetExceeded | None]:
-    """How many of these, from the first, one shoot may take; the reason when it is none."""
-    run, refused = current(), None
-    for count in range(len(films), 0, -1):
-        recipes = {recipe.fingerprint: recipe for film in films[:count] for recipe in unmade(film)}
-        worst = estimate(tuple(recipes.values()), run).worst_usd
-        refused = judged(worst, f"a shoot of {count}", beginning=True).refused if worst else None
-        if refused is None:
-            return count, None
-    return 0, refused
-
-
-class Slate:
-    """Which films of a batch may begin while others run: so few that those can be finished.
-
-    A film that runs needs its next job's worst case at any time, and in the end what it is expected to cost. Where
-    money is limited the first one runs alone: what it really costs corrects what is expected of the others.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._dearer: float | None = None
-        """How much dearer than expected films were, at most; None until one was made."""
-        self._needs: dict[str, tuple[float, float]] = {}
-        """Film -> worst case of one job, and what all of its jobs are expected to cost, in USD."""
-
-    @contextmanager
-    def begun(self, film: Film) -> Iterator[None]:
-        """Waits while others have the money for it. Call it with the film paying.
-
-        Raises BudgetExceeded when there will be none, Cancelled when this process is asked to stop meanwhile.
-        """
-        todo = unmade(film)
-        if current().gpu is not Gpu.ENDPOINT or not todo:
-            yield
-            return
-        whole, before = estimate(todo, current()).usd, cost_of(film.job_id)
-        dearest = max(estimate([recipe], current()).worst_usd for recipe in todo)
-        with self._changed:
-            while True:
-                refused = self._judged(dearest, whole, film.order.title).refused
-                if refused is None and not self._unsure():
-                    break
-                if refused is not None and not self._needs:
-                    raise refused
-                check_stopped(film.order.title)
-                self._changed.wait(1.0)
-            self._needs[film.job_id] = dearest, whole
-        try:
-            yield
-            with self._changed:
-                self._dearer = max(self._dearer or 0.0, (cost_of(film.job_id) - before) / whole)
-        finally:
-            with self._changed:
-                del self._needs[film.job_id]
-                self._changed.notify_all()
-
-    def _unsure(self) -> bool:
-        """Whether money is limited and the film that runs has yet to tell what films cost."""
-        return bool(self._needs) and self._dearer is None and any(map(math.isfinite, limits().values()))
-
-    def _judged(self, dearest: float, whole: float, title: str) -> Verdict:
-        jobs = sum(one for one, _ in self._needs.values())
-        films = sum(all_of_it for _, all_of_it in self._needs.values())
-        dearer = max(1.0, self._dearer or 1.0)
-        first = judged(dearest, title, kept=jobs, beginning=True)
-        return first if first.refused is not None else judged(whole * dearer, title, films * dearer, beginning=True)

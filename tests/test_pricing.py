@@ -8,6 +8,7 @@ from callsheet.pricing import (
     CARDS,
     COLD_START_S,
     IDLE_S,
+    Rate,
     card,
     deadline_s,
     expected_s,
@@ -88,7 +89,8 @@ def test_the_worst_case_of_jobs_has_a_cold_start_for_each_on_the_dearest_card() 
     cards = (card("A40"), card("H100"))
     found = jobs_estimate([poster(), poster(DRAWN)], cards)
     assert found.recipes == 2
-    assert found.worst_usd == pytest.approx(2 * (120 + COLD_START_S + IDLE_S) * 0.00116)
+    slowest = worst_s(poster(), cards[0].speed) + worst_s(poster(DRAWN))
+    assert found.worst_usd == pytest.approx((slowest + 2 * (COLD_START_S + IDLE_S)) * 0.00116)
     assert found.usd < found.worst_usd
 
 
@@ -98,6 +100,13 @@ def test_the_worst_case_of_a_pod_is_its_deadline_on_the_dearest_card() -> None:
     found = pod_estimate(recipes, cards)
     assert found.worst_usd == pytest.approx((deadline_s(recipes, cards) + COLD_START_S) * 0.99 / 3600)
     assert found.seconds < deadline_s(recipes, cards)
+
+
+def test_prices_that_are_known_go_before_the_lists() -> None:
+    cards = (card("A40"),)
+    dear = {cards[0].id: Rate(gpu=cards[0].id, usd_per_second=1.0, source="catalogue")}
+    assert jobs_estimate([poster()], cards, dear).usd == pytest.approx(expected_s(poster(), cards[0].speed))
+    assert pod_estimate([poster()], cards, dear).usd > 1000 * pod_estimate([poster()], cards).usd
 
 
 def test_nothing_to_make_costs_nothing() -> None:

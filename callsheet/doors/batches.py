@@ -62,10 +62,13 @@ def produce_all(
     return made, sheet
 
 
-def plan_all(manifest: Path, only: Sequence[str], gpu: Gpu | None = None) -> tuple[list[FilmPlan], list[tuple[str, str]]]:
+def plan_all(
+    manifest: Path, only: Sequence[str], gpu: Gpu | None = None
+) -> tuple[list[FilmPlan], list[tuple[str, str]]]:
     """The plan of each film, and who waits and why."""
     rows = _checked(manifest, only, Settings.load())
-    return [plan for _, plan in planned_each(rows, gpu or Gpu.AUTO)], [(row.actor_id, row.waiting) for row in rows if row.waiting]
+    plans = [plan for _, plan in planned_each(rows, gpu or Gpu.AUTO)]
+    return plans, [(row.actor_id, row.waiting) for row in rows if row.waiting]
 
 
 def planned_each(rows: Sequence[Row], gpu: Gpu = Gpu.AUTO) -> list[tuple[Film | None, FilmPlan]]:

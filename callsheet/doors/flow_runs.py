@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from callsheet.doors.emit import api_address, authorization
 from callsheet.doors.web import client, host_of
@@ -13,6 +14,7 @@ from callsheet.settings import Settings
 
 _FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _TIMEOUT_S = 10.0
+AFTERWARDS = timedelta(seconds=120)
 
 
 def address_of(settings: Settings, environment: Mapping[str, str] | None = None) -> str | None:
@@ -53,7 +55,16 @@ def _why_not(api: str, flow_run_id: str, headers: Mapping[str, str]) -> str | No
         state = answer.json()["state"] or {}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         raise ProviderError(provider=server, detail=type(error).__name__) from None
-    return f"its flow run has ended ({state['name']})" if state.get("type") in _FINAL else None
+    over = state.get("type") in _FINAL and _long_ago(state.get("timestamp"))
+    return f"its flow run has ended ({state['name']})" if over else None
+
+
+def _long_ago(moment: object) -> bool:
+    """Whether its own worker had the time to give the machine back, and to write down what it cost."""
+    try:
+        return datetime.now(UTC) - datetime.fromisoformat(str(moment)) > AFTERWARDS
+    except (ValueError, TypeError):
+        return True
 
 
 def _is_prefect(api: str, headers: Mapping[str, str]) -> None:

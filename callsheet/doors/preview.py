@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class FilmPlan:
     segments: tuple[tuple[int, int, int], ...]
     """Scene, raw frames at 24 fps, delivered frames."""
     stages: tuple[StagePlan, ...]
-    estimate: Estimate = Estimate()
+    estimate: Estimate = field(default_factory=Estimate)
     """What the GPU work that is to make will cost; nothing where it runs on this machine."""
     asked: float = 0.0
     """Seconds that the scenes ask for; the dialogue may make them longer."""

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from callsheet import project
 from callsheet.doors import terminal
 from callsheet.doors.costs import open_ledger
 from callsheet.doors.flow_runs import address_of, needed
@@ -172,7 +173,8 @@ def _say_settings(out: Console, settings: Settings, steps: Sequence[Step]) -> No
 def reap_command(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Delete pods of ours that nobody needs: their flow run has ended, or they are past their deadline.
 
-    Exit code 3 when one could not be deleted. Example: callsheet runpod reap --dry-run
+    Jobs of the endpoint that have ended and whose asker is gone are settled, so that the ledger has them. Exit code 3
+    when a pod could not be deleted. Example: callsheet runpod reap --dry-run
     """
     settings = Settings.load()
     out = terminal.console(stderr=False, quiet=as_json)
@@ -183,6 +185,8 @@ def reap_command(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     for one in gone:
         state = f"[red]{escape(one.problem)}[/]" if one.problem else verb
         out.print(f"{one.name}  {one.pod_id}  {one.rate.usd_per_second * HOUR_S:.2f} $/h  {state}: {one.reason}")
+    for line in [] if dry_run else settle_all():
+        out.print(escape(line))
     if not gone:
         out.print("no pod to delete")
     if any(one.problem for one in gone):
@@ -202,16 +206,22 @@ def reap_all(settings: Settings, dry_run: bool, out: Console) -> list[Reaped]:
             return await reap(control, needed(api, os.environ), dry_run=dry_run, api=told)
 
     gone = asyncio.run(all_of_it())
-    deleted = [one for one in gone if one.deleted]
-    if deleted:
-        ledger, now = open_ledger(settings), datetime.now(UTC)
-        for one in deleted:
-            row = one.row(now)
-            known = sum(each.seconds for each in ledger.rows(row.started, now) if each.resource == one.pod_id)
-            seconds = max(0.0, row.seconds - known)           # what it wrote down itself is counted already
-            usd = one.rate.cost(seconds)
-            ledger.record(row.model_copy(update={"seconds": seconds, "usd": usd, "upper_usd": usd}), "orphan")
+    project.importable()
+    from tasks.orphans import write_down
+
+    if any(one.deleted for one in gone):
+        write_down(gone, open_ledger(settings), datetime.now(UTC))
     return gone
+
+
+def settle_all() -> list[str]:
+    """Close the jobs of an endpoint whose asker is gone; a line for each."""
+    project.importable()
+    from tasks.left_jobs import settle_left_jobs
+    from tasks.run import running
+
+    with running("reap"):
+        return asyncio.run(settle_left_jobs())
 
 
 # ---- status

@@ -102,6 +102,11 @@ class Handler:
             return None
         if isinstance(work, StageJob) and (made := await asyncio.to_thread(self._made_already, work)) is not None:
             return made
+        if holder == job_id:
+            return {"error": Trouble(
+                code="claim.taken", message=f"attempt {work.attempt} at {work.key} began on a worker that was lost",
+                remedy="run again: what it made is kept, and the rest is made in another attempt",
+            ).model_dump()}
         who = f"job {holder}" if holder else "somebody who gave it up"
         return {"error": Trouble(
             code="claim.taken", message=f"attempt {work.attempt} at {work.key} belongs to {who}",

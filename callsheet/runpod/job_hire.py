@@ -88,6 +88,9 @@ class RentedJob:
         await self._unwatched()
         if self._last is None or not self._last.state.over:
             found = await self._jobs.cancel(self.id)
+            if found is not None and not found.execution_s:
+                with contextlib.suppress(ProviderError):  # the answer to a cancel has no times
+                    found = await self._jobs.status(self.id) or found
             if found is not None:
                 self._seen(found)
         with contextlib.suppress(ProviderError, KeyError):
@@ -112,6 +115,8 @@ class RentedJob:
         return least, max(least, (self._now() - self._submitted).total_seconds())
 
     def _seen(self, status: JobStatus) -> None:
+        if status is self._last:                      # told again while the provider is silent: nobody saw it work
+            return
         self._last = status
         self._worker = status.worker_id or self._worker
         if status.state is JobState.IN_PROGRESS:

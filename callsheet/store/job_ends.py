@@ -39,7 +39,8 @@ def without_result(end: JobEnd) -> JobEnd:
     """The job says that it is done, and what it made is not there."""
     return end.model_copy(update={
         "outcome": Outcome.FAILED, "artifacts": {}, "retryable": True, "code": NotInStore.code,
-        "message": "it says that it is done, and its result is not in the store", "remedy": NotInStore.remedy,
+        "message": "it says that it is done, and its result is not in the store",
+        "remedy": "let the machine's CALLSHEET_STORE be the store of this run, then run again",
     })
 
 

@@ -104,7 +104,7 @@ def test_what_a_killed_asker_promised_is_settled_with_all_that_its_machine_cost(
     _ended(shoot)
     pool.settle_left()
     standing = budgets().standing(BATCH)
-    assert (standing.promised, standing.spent) == (0.0, pytest.approx(0.2))
+    assert standing.promised == 0.0 and standing.spent == pytest.approx(0.2)
 
 
 def _row(key: str) -> CostRow:

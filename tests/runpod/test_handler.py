@@ -104,12 +104,17 @@ def test_a_stage_job_is_claimed_before_it_is_made(backstage: Backstage, store: L
     assert holder(store, KEY, 3) == "job-1"
 
 
-@pytest.mark.parametrize("who", ["job-0", "job-1"], ids=["another job", "the same job, delivered twice"])
-def test_an_attempt_that_is_taken_is_not_made_again(backstage: Backstage, store: LocalStore, who: str) -> None:
+@pytest.mark.parametrize(("who", "words"), [
+    pytest.param("job-0", "belongs to job job-0", id="another job"),
+    pytest.param("job-1", "began on a worker that was lost", id="the same job, delivered twice"),
+])
+def test_an_attempt_that_is_taken_is_not_made_again(
+    backstage: Backstage, store: LocalStore, who: str, words: str
+) -> None:
     take_attempt(store, KEY, 1, who, "w")
     reply = reply_to(backstage, stage_input())
     assert reply["error"]["code"] == "claim.taken"
-    assert reply["error"]["message"] == f"attempt 1 at {KEY} belongs to job {who}"
+    assert reply["error"]["message"] == f"attempt 1 at {KEY} {words}"
     assert backstage.pid is None, "it was rendered"
 
 

@@ -43,7 +43,7 @@ class Queue:
         self.inputs: list[Mapping[str, Any]] = []
         self.policies: list[Policy] = []
         self.cancelled: list[str] = []
-        self.lost = self.down = False
+        self.lost = self.down = self.silent = False
         self.stuck: QueueStuck | None = None
         self._ids = (f"job{n}" for n in itertools.count(1))
 
@@ -63,17 +63,22 @@ class Queue:
             if self.stuck is not None:
                 await self.cancel(job_id)
                 raise self.stuck
-            on_status(self.jobs[job_id])
-            if self.jobs[job_id].over:
-                return self.jobs[job_id]
+            if not self.silent:
+                said = self.jobs[job_id].model_copy()
+            on_status(said)                               # the last that was heard, while it is silent
+            if said.over:
+                return said
             await asyncio.sleep(0)
+
+    async def status(self, job_id: str) -> JobStatus | None:
+        return self.jobs[job_id]
 
     async def cancel(self, job_id: str) -> JobStatus | None:
         if self.down:
             raise ProviderError(provider="RunPod", detail="502")
         self.cancelled.append(job_id)
         self.becomes(job_id, JobState.CANCELLED, execution_s=self.jobs[job_id].execution_s)
-        return self.jobs[job_id]
+        return JobStatus(id=job_id, state=self.jobs[job_id].state)
 
     def becomes(self, job_id: str, state: JobState, **facts: Any) -> None:
         if not self.jobs[job_id].over:
@@ -139,6 +144,28 @@ def test_a_run_is_one_job_with_its_limits_and_one_row(world: World) -> None:
     assert row.usd == pytest.approx(64.2 * 0.00034)              # the cheapest card it may have been on
     assert row.upper_usd >= (65 + 65) * 0.00053                  # the dearest, with cold start and idle time
     assert world.journal().open_keys() == []
+
+
+def test_seconds_in_which_the_provider_was_silent_are_those_that_it_tells_afterwards(world: World) -> None:
+    world.queue.will(20, JobState.IN_PROGRESS)
+    world.desk.will(25, Phase.RUNNING)
+    world.time.when(30, lambda: setattr(world.queue, "silent", True))
+    world.queue.will(40, JobState.COMPLETED, execution_s=20.0, worker_id="w1")
+    world.desk.will(80, Phase.FINAL, Outcome.MADE)
+    world.attend()
+    (row,) = Ledger(world.store).rows()
+    assert row.seconds == 20.0
+
+
+def test_seconds_of_which_nobody_tells_count_as_long_as_it_was_seen_at_work(world: World) -> None:
+    world.queue.will(20, JobState.IN_PROGRESS)
+    world.desk.will(25, Phase.RUNNING)
+    world.time.when(30, lambda: setattr(world.queue, "silent", True))
+    world.queue.will(40, JobState.COMPLETED, worker_id="w1")
+    world.desk.will(80, Phase.FINAL, Outcome.MADE)
+    world.attend()
+    (row,) = Ledger(world.store).rows()
+    assert row.seconds <= 10.0 and row.upper_usd >= 110 * 0.00053
 
 
 def test_a_job_that_fails_makes_its_run_crashed_with_the_jobs_own_words(world: World) -> None:

@@ -4,139 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelling
 
-from callsheet.project import root
 from callsheet.runpod.emulator.faults import FaultKind
-from callsheet.runpod.emulator.serve import Emulator, running_emulator
+from callsheet.runpod.emulator.serve import running_emulator
 from callsheet.runpod.worker import RunPodWorker
-from callsheet.store.budgets import Budgets
 from callsheet.store.journal import Journal
 from callsheet.store.ledger import Ledger
-from callsheet.store.local import LocalStore
-from tests.support.house import plain_environment
+from tests.support.pool_studio import Studio, until
 
 pytestmark = pytest.mark.slow
-
-FLOW = """
-import time
-from pathlib import Path
-from prefect import flow
-
-@flow(name="rented")
-def rented(seconds: float, folder: str):
-    (Path(folder) / "began").touch()
-    time.sleep(seconds)
-    (Path(folder) / "ended").touch()
-"""
-WORKER = """
-import asyncio, sys
-from callsheet.runpod import worker
-worker.SWEEP_S = 1.0
-asyncio.run(worker.RunPodWorker(work_pool_name=sys.argv[1], name=sys.argv[2]).start())
-"""
-
-
-class Studio:
-    """A pool of its own on the shared server, an account and a store."""
-
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
-        self.folder = folder
-        self.emulator = emulator
-        self.pool = f"rented-{uuid4().hex[:8]}"
-        self.store = LocalStore(folder / "store")
-        self.extra: dict[str, str] = {}
-        (folder / "rented.py").write_text(FLOW)
-        asyncio.run(self._make_pool())
-
-    async def _make_pool(self) -> None:
-        async with get_client() as client:
-            await client.create_work_pool(WorkPoolCreate(
-                name=self.pool, type="runpod", base_job_template=RunPodWorker.get_default_base_job_template()))
-
-    def order(self, seconds: float, **variables: Any) -> UUID:
-        async def ordered() -> UUID:
-            async with get_client() as client:
-                flow_id = await client.create_flow_from_name("rented")
-                deployment = await client.create_deployment(
-                    flow_id, self.pool, entrypoint="rented.py:rented", work_pool_name=self.pool,
-                    pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}])
-                run = await client.create_flow_run_from_deployment(
-                    deployment, parameters={"seconds": seconds, "folder": str(self.folder)}, job_variables=variables)
-                return run.id
-
-        return asyncio.run(ordered())
-
-    def run(self, flow_run_id: UUID) -> FlowRun:
-        async def read() -> FlowRun:
-            async with get_client() as client:
-                return await client.read_flow_run(flow_run_id)
-
-        return asyncio.run(read())
-
-    def state(self, flow_run_id: UUID) -> str:
-        state = self.run(flow_run_id).state
-        return state.type.value if state else ""
-
-    def cancel(self, flow_run_id: UUID) -> None:
-        async def cancelling() -> None:
-            async with get_client() as client:
-                await client.set_flow_run_state(flow_run_id, Cancelling())
-
-        asyncio.run(cancelling())
-
-    @contextmanager
-    def worker(self, name: str = "first") -> Iterator[subprocess.Popen[bytes]]:
-        settings = {
-            "CALLSHEET_HOME": str(self.folder), "CALLSHEET_STORE": str(self.folder / "store"),
-            "CALLSHEET_RUNPOD_IMAGE": "callsheet:test", "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PREFECT_API_URL": str(PREFECT_API_URL.value()), **self.emulator.environment(), **self.extra,
-        }
-        with (self.folder / f"worker-{name}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", WORKER, self.pool, name], cwd=root(), stdout=log, stderr=log,
-                env={**plain_environment(), **settings, "PYTHONPATH": str(root())})
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-
-    def pods(self) -> list[dict[str, Any]]:
-        return list(self.emulator.ask("GET", "/v2/pods")["pods"])
-
-    def well_ended(self) -> None:
-        """Nothing lives, nothing is open or promised, and the bill lies between estimate and bound."""
-        until(lambda: not self.pods(), "no pod is alive", 20)
-        until(lambda: Journal(self.store).open_keys() == [], "the journal is closed", 20)
-        scopes = {name.split("/")[1] + "/" + name.split("/")[2] for name in self.store.names("budgets/")}
-        assert all(Budgets(self.store).standing(scope).promised == 0 for scope in scopes)
-        until(lambda: not self.emulator.state()["processes"], "no worker of an endpoint is alive", 30)
-        bill, rows = self.emulator.state()["usd"], Ledger(self.store).rows()
-        told = sum(row.usd for row in rows), bill, sum(row.upper_usd for row in rows)
-        assert told[0] <= told[1] + 1e-9 and told[1] <= told[2] + 1e-9, f"estimate, bill, bound: {told}"
-
-
-def until(true: Callable[[], Any], what: str, within_s: float = 60.0) -> float:
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within_s, f"not so after {within_s:g} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - began
 
 
 @pytest.fixture
