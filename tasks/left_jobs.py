@@ -6,7 +6,6 @@ looked at again the next time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -22,7 +21,9 @@ from callsheet.store.journal import Journal
 from callsheet.store.journal_entries import Intent
 from callsheet.store.paying import adopted
 from callsheet.store.records import Record
-from tasks.endpoint import Books, ended_as, planes
+from tasks.job_books import Books
+from tasks.job_watch import ended_as, remembered
+from tasks.planes import planes
 from tasks.run import current
 from tasks.spending import budgets, ledger
 
@@ -57,16 +58,6 @@ async def settle_left_jobs() -> list[str]:
     return lines
 
 
-def forgotten(job_id: str, record: Record | None, asked: datetime) -> JobEnd:
-    """The end of a job that the provider knows no more: results are kept for half an hour. The store may tell."""
-    if record is not None and record.made_at >= asked:
-        return JobEnd(outcome=Outcome.MADE, job_id=job_id, seconds=math.ceil(record.seconds), artifacts={
-            name: artifact.sha256 for name, artifact in record.artifacts.items()})
-    return JobEnd(
-        outcome=Outcome.LOST, job_id=job_id, code=JobLost.code, remedy=JobLost.remedy, retryable=True,
-        message="the provider knows it no more")
-
-
 def _record(key: str) -> Record | None:
     stage, _, fingerprint = key.partition("/")
     return current().records.find(Stage(stage), fingerprint)
@@ -89,7 +80,10 @@ class _OneLook:
     async def wait(self, job_id: str, beat: Beat) -> JobEnd:
         status = await self._client.status(job_id)
         if status is None:
-            return forgotten(job_id, _record(self._key), self._asked)
+            lost = JobEnd(
+                outcome=Outcome.LOST, job_id=job_id, code=JobLost.code, remedy=JobLost.remedy, retryable=True,
+                message="the provider knows it no more")
+            return remembered(lost, _record(self._key), self._asked)
         if not status.over:
             raise GoesOn(job_id=job_id)
         return await ended_as(self._client, status)

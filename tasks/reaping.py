@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL
 from callsheet.errors import ServerError
 from callsheet.runpod.pod_env import api_address
 from callsheet.runpod.reap import Reaped, reap
-from tasks.endpoint import planes
 from tasks.orphans import write_down
+from tasks.planes import planes
 from tasks.run import current
 from tasks.spending import ledger
 

@@ -33,7 +33,7 @@ from callsheet.store.budgets import Budgets
 from callsheet.store.journal import Ended, Intent, Journal
 from callsheet.store.ledger import Ledger
 from tasks.backends import backends
-from tasks.endpoint import planes
+from tasks.planes import planes
 
 _CLOUDS: Mapping[str, tuple[Cloud, ...]] = {
     "secure": ("SECURE",), "community": ("COMMUNITY",), "any": ("SECURE", "COMMUNITY"),

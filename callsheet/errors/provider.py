@@ -63,6 +63,7 @@ class QueueStuck(ProviderError):
     code = "provider.queue_stuck"
     summary = "the queue of endpoint {endpoint} does not move: {detail}"
     remedy = "see the endpoint's workers in the console of RunPod"
+    retryable = False
 
 
 class JobFailed(ProviderError):

@@ -42,6 +42,7 @@ from callsheet.store.attempts import holder
 from callsheet.store.journal import Journal
 from callsheet.store.paying import paid_once
 from tasks import endpoint as endpoint_module
+from tasks import spending
 from tasks.direct import direct
 from tasks.left_jobs import settle_left_jobs
 from tasks.run import running
@@ -581,7 +582,7 @@ def test_a_price_that_changes_in_the_middle_is_known_from_the_bill(
     rental.emulator.inject(case[0], where="NVIDIA H100*", value=1.5)
     try:
         assert not rental.make(after).error
-        monkeypatch.setattr(endpoint_module, "_PRICES", {})
+        monkeypatch.setattr(spending, "_PRICES", {})
         newer = fresh()
         assert not rental.make(newer).error
     finally:

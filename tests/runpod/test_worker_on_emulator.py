@@ -178,8 +178,7 @@ def test_a_run_that_was_handed_out_to_a_worker_that_died_at_once_is_made_all_the
 
 
 def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_job(studio: Studio) -> None:
-    shared = {"CALLSHEET_STORE": str(studio.folder / "store"), "CALLSHEET_HOME": str(studio.folder)}
-    endpoint = studio.emulator.endpoint("callsheet:test", max_workers=1, env=shared)
+    endpoint = studio.endpoint()
     run = studio.order(8, mode="serverless", endpoint=endpoint)
     with studio.worker("first") as first:
         until((studio.folder / "began").exists, "the flow is at work", 120)
@@ -193,8 +192,7 @@ def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_jo
 
 
 def test_cancelling_a_serverless_run_cancels_its_job(studio: Studio) -> None:
-    shared = {"CALLSHEET_STORE": str(studio.folder / "store"), "CALLSHEET_HOME": str(studio.folder)}
-    endpoint = studio.emulator.endpoint("callsheet:test", max_workers=1, env=shared)
+    endpoint = studio.endpoint()
     run = studio.order(300, mode="serverless", endpoint=endpoint)
     with studio.worker():
         until((studio.folder / "began").exists, "the flow is at work", 120)

@@ -57,9 +57,9 @@ def strike(point: str, number: signal.Signals) -> None:
 def hurry() -> None:
     """Waits that are long by design are short here; what they wait for stays."""
     worker.SWEEP_S = float(os.environ.get("MORTAL_SWEEP_S", "1"))
-    renting.Journal = functools.partial(                                  # type: ignore[misc, assignment]
+    renting.Journal = functools.partial(
         Journal, lease_s=float(os.environ.get("MORTAL_LEASE_S", "60")))
-    adoption.YOUNG_S = left_runs.YOUNG_S = float(os.environ.get("MORTAL_YOUNG_S", "60"))      # type: ignore[attr-defined]
+    adoption.YOUNG_S = left_runs.YOUNG_S = float(os.environ.get("MORTAL_YOUNG_S", "60"))
     attend.CAPACITY_PAUSE_S = 2.0
     job_hire.CLAIM_WAIT_S = float(os.environ.get("MORTAL_CLAIM_S", "90"))
 
