@@ -33,7 +33,7 @@ from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
 from tasks.slate import Slate, affordable
-from tasks.spending import cost_of, paying, priced, unmade
+from tasks.spending import cost_of, judged, paying, priced, unmade
 from tasks.stage import SIDE_BY_SIDE
 
 FILMS_AT_A_TIME = 2
@@ -107,11 +107,11 @@ def _prepared_each(orders: Mapping[str, Order]) -> tuple[dict[str, Film], dict[s
 def _shoot_first(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
     """One shoot per base model over the films whose GPU half is not made. Actor id -> why it failed."""
     if current().gpu is Gpu.POOL:
-        settle_left()
-    failed: dict[str, CallsheetError] = {}
+        settle_left(list(films.values()))
+    failed = _over_their_own_budget(films)
     families: dict[str, dict[str, Film]] = {}
     for who, film in films.items():
-        if unmade(film):
+        if who not in failed and unmade(film):
             family = current().records.facts(film.loras[0].ref())["family"]
             families.setdefault(str(family), {})[who] = film
     for family in families.values():
@@ -123,6 +123,18 @@ def _shoot_first(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
                 break
             failed |= _one_shoot({who: family[who] for who in rest[:count]})
             del rest[:count]
+    return failed
+
+
+def _over_their_own_budget(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
+    """Actor id -> why, where an order's own budget cannot carry what is to make."""
+    failed: dict[str, CallsheetError] = {}
+    for who, film in films.items():
+        with paying(film.order, film.job_id):
+            worst = priced(unmade(film)).worst_usd
+            verdict = judged(worst, film.order.title, only="order/")
+            if worst and verdict.refused is not None:
+                failed[who] = verdict.refused
     return failed
 
 

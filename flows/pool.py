@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -29,12 +29,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from callsheet import pricing
-from callsheet.errors import EngineError, EngineUnable
+from callsheet.errors import CallsheetError, EngineError, EngineUnable
 from callsheet.film import Film
 from callsheet.recipe import Recipe, Stage, canonical, digest
-from callsheet.store.journal import Journal
+from tasks import shoot_books
+from tasks.direct import logger
 from tasks.run import check_stopped, current
-from tasks.spending import budgets, ledger, limits, unmade
+from tasks.spending import unmade
 
 SHOOT = "shoot/gpu"
 RENTED = "runpod"
@@ -42,11 +43,12 @@ RENTED = "runpod"
 
 _POLL_S = 1.0
 _MOST_RUNS = 50
-_BOOKS_S = 60.0
-"""For a machine that is given back after its run has ended."""
+_TRIES = 4
+_ASKING_S = 300.0
+"""A promise of that age whose run Prefect does not know is of an asker who died before he asked."""
 
-_PROMISE = "shoot/"
-"""What begins the name of a promise for a shoot."""
+_AROUND_S = 3600.0
+"""For finding a machine, its start and its end, beside the deadline of its work."""
 
 
 def at_the_pool(films: Sequence[Film], refresh: frozenset[Stage], started: datetime) -> None:
@@ -55,50 +57,68 @@ def at_the_pool(films: Sequence[Film], refresh: frozenset[Stage], started: datet
     Raises EngineUnable when nobody is there to do it, BudgetExceeded before anything is asked, EngineError when
     the run does not complete.
     """
-    run = current()
     with get_client(sync_client=True) as client:
         rented = _insist_on_a_worker(client)
         for shoot in _under_way(client, films):
-            _waited(client, shoot)
-            _booked([str(shoot.id)])
-        settle_left()
+            logger().info("shoot %s has some of these films in hand: it is waited for", shoot.name)
+            _waited(client, shoot, ours=False)
+        settle_left(films)
         films = [film for film in films if unmade(film)]
-        recipes = list({recipe.fingerprint: recipe for film in films for recipe in unmade(film)}.values())
-        if not recipes:
+        if not films:
             return
-        parameters = {
-            "orders": [film.order.model_dump(mode="json") for film in films],
-            "refresh": sorted(refresh),
-            "started": started.isoformat(),
-            "purse": run.purse.model_dump(mode="json"),
-        }
-        variables = {"deadline_s": int(pricing.deadline_s(recipes, run.settings.cards))} if rented else {}
-        key = digest(canonical([sorted(recipe.fingerprint for recipe in recipes), str(started) if refresh else ""]))
-        with _paid(key, recipes if rented else (), f"a shoot of {len(films)}") as runs:
-            asked = _asked(key, parameters, variables, [_tag(film) for film in films])
-            runs.append(str(asked.id))
-            ended = _waited(client, asked)
+        ended = _made(client, films, refresh, started, rented)
     state = ended.state
     if state is None or not state.is_completed():
         word = f"{state.name}: {state.message}" if state else "no state"
         raise EngineError(engine="the gpu pool", what="the shoot", detail=f"run {ended.name} ended {word}")
 
 
-def settle_left() -> None:
-    """Settle what was promised here for shoots that are over and whose askers did not live to see it.
+def settle_left(films: Sequence[Film]) -> None:
+    """Settle what was promised for shoots that are over and whose askers did not live to see it.
 
     Call it before anything of this run is asked of the pool.
     """
-    left = {promise for scope in _scopes() for promise in budgets().promises(scope) if promise.startswith(_PROMISE)}
-    if not left:
+    promises = shoot_books.left(films)
+    if not promises:
         return
     with get_client(sync_client=True) as client:
-        for promise in sorted(left):
-            keys = [f"{promise.removeprefix(_PROMISE)}-{attempt}" for attempt in range(_MOST_RUNS)]
-            asked = client.read_flow_runs(
-                flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)))
-            if asked and all(shoot.state is not None and shoot.state.is_final() for shoot in asked):
-                _settle(promise, [str(max(asked, key=_born).id)])
+        for promise, age_s in sorted(promises.items()):
+            asked = _asked_before(client, promise.removeprefix(shoot_books.PROMISE))
+            over = all(shoot.state is not None and shoot.state.is_final() for shoot in asked)
+            if over and (asked or age_s > _ASKING_S):
+                newest = sorted(asked, key=_born)[-1:]
+                shoot_books.settle(promise, [film.job_id for film in films], [str(shoot.id) for shoot in newest])
+
+
+def _made(
+    client: SyncPrefectClient, films: Sequence[Film], refresh: frozenset[Stage], started: datetime, rented: bool
+) -> FlowRun:
+    """Ask for one shoot of all these and wait for it, with its worst case promised meanwhile."""
+    run, recipes = current(), {recipe.fingerprint: recipe for film in films for recipe in unmade(film)}
+    key = digest(canonical([sorted(recipes), str(started) if refresh else ""]))
+    parameters = {
+        "orders": [film.order.model_dump(mode="json") for film in films],
+        "refresh": sorted(refresh),
+        "started": started.isoformat(),
+        "purse": run.purse.model_dump(mode="json"),
+    }
+    deadline_s = pricing.deadline_s(recipes.values(), run.settings.cards)
+    variables = {"deadline_s": int(deadline_s)} if rented else {}
+    if rented:                                        # this machine's own pool costs nothing
+        shoot_books.reserve(key, films)
+    runs: list[str] = []
+    sure = False
+    try:
+        asked, ours = _asked(client, key, parameters, variables, [_tag(film) for film in films])
+        runs.append(str(asked.id))
+        sure = True
+        return _waited(client, asked, ours, deadline_s + _AROUND_S if rented else None)
+    except CallsheetError:
+        sure = True
+        raise
+    finally:
+        if rented and sure:
+            shoot_books.settle(shoot_books.PROMISE + key, [film.job_id for film in films], runs)
 
 
 def why_missing(missing: Sequence[Recipe]) -> EngineError:
@@ -134,67 +154,39 @@ def _under_way(client: SyncPrefectClient, films: Sequence[Film]) -> list[FlowRun
     )
 
 
-def _asked(key: str, parameters: dict[str, Any], variables: dict[str, Any], tags: Sequence[str]) -> FlowRun:
-    """A run for exactly these recipes: the one that goes on already, whoever asked for it, else a new one."""
-    for attempt in range(_MOST_RUNS):
-        asked = cast(FlowRun, run_deployment(
-            SHOOT, parameters=parameters, job_variables=variables, timeout=0, tags=tags,
-            idempotency_key=f"{key}-{attempt}",
-        ))
-        if asked.state is None or not asked.state.is_final():
-            return asked
-    raise EngineError(
-        engine="the gpu pool", what="the shoot", detail=f"it ended {_MOST_RUNS} times without all of its results",
-        remedy="see the logs of the shoot runs",
-    )
+def _asked_before(client: SyncPrefectClient, key: str) -> list[FlowRun]:
+    """Every run that was asked for under a key."""
+    keys = [f"{key}-{attempt}" for attempt in range(_MOST_RUNS)]
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)))
 
 
-@contextlib.contextmanager
-def _paid(key: str, recipes: Sequence[Recipe], what: str) -> Iterator[list[str]]:
-    """The worst case is promised by the budgets before, and what it cost is written down after.
-
-    The day's budget is the worker's matter: it sees also what others ask of it.
+def _asked(
+    client: SyncPrefectClient, key: str, parameters: dict[str, Any], variables: dict[str, Any], tags: Sequence[str]
+) -> tuple[FlowRun, bool]:
+    """A run for exactly these recipes, and whether it is ours: the one that goes on already, whoever asked for it,
+    else a new one.
     """
-    runs: list[str] = []
-    if not recipes:                                   # this machine's own pool costs nothing
-        yield runs
-        return
-    promise = f"{_PROMISE}{key}"
-    worst = pricing.pod_estimate(recipes, current().settings.cards).worst_usd
-    budgets().reserve(_scopes(), promise, worst, what)
-    try:
-        yield runs
-    finally:
-        _settle(promise, runs)
-
-
-def _settle(promise: str, runs: Collection[str]) -> None:
-    """What is not known yet stays promised: whoever comes next settles it."""
-    if _booked(runs):
-        budgets().settle(_scopes(), promise, _cost(runs))
-
-
-def _scopes() -> dict[str, float]:
-    """The budgets that are kept here, and their limits."""
-    return {scope: usd for scope, usd in limits().items() if not scope.startswith("day/")}
-
-
-def _booked(runs: Collection[str]) -> bool:
-    """Wait until their worker has given the machines back and written down what they cost; whether it has."""
-    keys = {f"flow_run/{run}" for run in runs}
-    journal, end = Journal(current().records.store), time.monotonic() + _BOOKS_S
-    while keys & set(journal.open_keys("flow_run/")):
-        if time.monotonic() > end:
-            return False
-        time.sleep(_POLL_S)
-    return True
-
-
-def _cost(runs: Collection[str]) -> float:
-    """The most that the machines of these runs cost, in USD, with what was written down on them."""
-    keys, rows = {f"flow_run/{run}" for run in runs}, ledger().rows()
-    machines = {row.resource for row in rows if row.key in keys}
-    return sum(max(row.usd, row.upper_usd) for row in rows if row.resource in machines)
+    before = _asked_before(client, key)
+    for shoot in before:
+        if shoot.state is None or not shoot.state.is_final():
+            return shoot, False
+    if len(before) >= _MOST_RUNS:
+        raise EngineError(
+            engine="the gpu pool", what="the shoot", detail=f"it ended {_MOST_RUNS} times without all of its results",
+            remedy="see the logs of the shoot runs",
+        )
+    for tries in range(1, _TRIES + 1):
+        try:
+            # The key makes asking again safe: after a lost answer it gives the run that was made.
+            return cast(FlowRun, run_deployment(
+                SHOOT, parameters=parameters, job_variables=variables, timeout=0, tags=tags,
+                idempotency_key=f"{key}-{len(before)}",
+            )), True
+        except httpx.HTTPError:
+            if tries == _TRIES:
+                raise
+        time.sleep(_POLL_S * 2 ** tries)
+    raise AssertionError("unreachable")
 
 
 def _insist_on_a_worker(client: SyncPrefectClient) -> bool:
@@ -212,7 +204,9 @@ def _insist_on_a_worker(client: SyncPrefectClient) -> bool:
     return pool.type == RENTED
 
 
-def _waited(client: SyncPrefectClient, asked: FlowRun) -> FlowRun:
+def _waited(client: SyncPrefectClient, asked: FlowRun, ours: bool, limit_s: float | None = None) -> FlowRun:
+    """The run once it is over. When its asker goes, a run of ours is cancelled. Raises EngineError after the limit."""
+    end = None if limit_s is None else time.monotonic() + limit_s
     try:
         while True:
             with contextlib.suppress(httpx.HTTPError):          # a server that restarts is no reason to cancel
@@ -220,10 +214,21 @@ def _waited(client: SyncPrefectClient, asked: FlowRun) -> FlowRun:
                 if found.state is not None and found.state.is_final():
                     return found
             check_stopped("the shoot")
+            if end is not None and time.monotonic() > end:
+                raise EngineError(
+                    engine="the gpu pool", what="the shoot", detail=f"run {asked.name} is past its deadline",
+                    remedy="see the run's page and its worker's log")
             time.sleep(_POLL_S)
     except BaseException:
-        client.set_flow_run_state(asked.id, Cancelling(message="whoever asked for it is gone"), force=True)
+        if ours:
+            _cancel(client, asked)
         raise
+
+
+def _cancel(client: SyncPrefectClient, asked: FlowRun) -> None:
+    found = client.read_flow_run(asked.id)
+    if found.state is None or not found.state.is_final():
+        client.set_flow_run_state(asked.id, Cancelling(message="whoever asked for it is gone"), force=True)
 
 
 def _unable(detail: str) -> EngineUnable:

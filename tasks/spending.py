@@ -178,15 +178,16 @@ class Verdict(NamedTuple):
     """Whether it will be there once what is promised now turns out cheaper: worst cases seldom come true."""
 
 
-def judged(usd: float, what: str, kept: float = 0.0, beginning: bool = False) -> Verdict:
-    """Look at every budget with a limit. `kept` is promised here and may not be written down yet.
+def judged(usd: float, what: str, kept: float = 0.0, beginning: bool = False, only: str = "") -> Verdict:
+    """Look at every budget with a limit, or at those whose scope begins with `only`.
 
-    What is beginning also needs the soft share of the budget to be unspent; what has begun goes on to the hard limit.
+    `kept` is promised here and may not be written down yet. What is beginning also needs the soft share of the
+    budget to be unspent; what has begun goes on to the hard limit.
     """
     found = Verdict()
     soft = current().settings.budget_soft
     for scope, hard in limits().items():
-        if math.isinf(hard):
+        if math.isinf(hard) or not scope.startswith(only):
             continue
         standing = budgets().standing(scope)
         promised = max(standing.promised, kept)

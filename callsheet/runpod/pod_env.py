@@ -30,6 +30,9 @@ OURS = (
 )
 """What the worker says itself: nobody else may."""
 
+LIFE_SIGNS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""Seconds. An automation of ours marks a run Crashed that was silent for 90; Prefect's own measure is 180."""
+
 
 def is_here(url: str) -> bool:
     """Whether the address means this very machine."""
@@ -103,7 +106,7 @@ def pod_environment(
     if settings.delivery.startswith("s3://") or rehearsed(settings):
         env.setdefault("CALLSHEET_DELIVERY", settings.delivery)
     _refuse_ours(asked)
-    return env | {
+    return env | LIFE_SIGNS | {
         "PREFECT_API_URL": api,
         "PREFECT__FLOW_RUN_ID": flow_run_id,
         "CALLSHEET_POD_DEADLINE_S": f"{deadline_s:g}",
@@ -127,7 +130,7 @@ def job_environment(*, api: str, asked: Mapping[str, str]) -> dict[str, str]:
             raise SettingInvalid(
                 variable=f"env.{name}", value="set by the job variables", detail="an endpoint's job may not bring it",
                 remedy="set it in the endpoint's template")
-    return {**asked, "PREFECT_API_URL": api}
+    return {**asked, **LIFE_SIGNS, "PREFECT_API_URL": api}
 
 
 def _passed(settings: Settings) -> dict[str, str]:

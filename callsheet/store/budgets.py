@@ -71,8 +71,8 @@ class _Scope:
     log: NumberedLog
     number: int = 0
     spent: float = 0.0
-    open: dict[str, float] = field(default_factory=dict)
-    """Reservation -> USD, while it is not settled."""
+    open: dict[str, Reserve] = field(default_factory=dict)
+    """By reservation, while it is not settled."""
     settled: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -83,7 +83,7 @@ class _Scope:
     def take(self, entry: Reserve | Settle) -> None:
         self.number += 1
         if isinstance(entry, Reserve):
-            self.open[entry.id] = entry.usd
+            self.open[entry.id] = entry
             self.settled.discard(entry.id)
         else:
             self.open.pop(entry.id, None)
@@ -104,7 +104,7 @@ class _Scope:
 
     @property
     def standing(self) -> Standing:
-        return Standing(spent=self.spent, promised=sum(self.open.values()))
+        return Standing(spent=self.spent, promised=sum(entry.usd for entry in self.open.values()))
 
 
 class Budgets:
@@ -150,8 +150,8 @@ class Budgets:
             found.catch_up()
             return found.standing
 
-    def promises(self, scope: str) -> dict[str, float]:
-        """Reservation -> USD, of those that are not settled. Raises StoreError."""
+    def promises(self, scope: str) -> dict[str, Reserve]:
+        """By reservation, those that are not settled. Raises StoreError."""
         found = self._scope(scope)
         with found.lock:
             found.catch_up()

@@ -87,8 +87,8 @@ def test_estimate_is_at_most_the_bill_and_the_bill_at_most_the_upper_bound(night
 def test_each_production_says_what_it_cost(night: Night) -> None:
     costs = {who: p.cost_usd for who, p in night.made.items()}
     assert all(cost > 0 for cost in costs.values()), costs
-    rows = sum(row.usd for row in night.studio.ledger() if row.payer.order)
-    assert sum(costs.values()) == pytest.approx(rows, abs=1e-5)
+    rows = [row for row in night.studio.ledger() if row.payer.order]
+    assert sum(row.usd for row in rows) <= sum(costs.values()) <= sum(row.upper_usd for row in rows)
 
 
 def test_a_second_night_submits_nothing_and_costs_nothing(night: Night) -> None:

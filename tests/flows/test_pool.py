@@ -17,6 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.logging import disable_run_logger
 from prefect.states import Completed, Running
 
 from callsheet.costs import CostRow, Kind
@@ -82,7 +83,8 @@ def test_a_shoot_that_is_under_way_for_one_of_the_films_is_waited_for(
         other = client.create_flow_run_from_deployment(deployment, state=Running(), tags=["film/c"])
         ender = threading.Timer(2.0, lambda: _ended(shoot))
         ender.start()
-        asked(film("b"), film("d"))
+        with disable_run_logger():
+            asked(film("b"), film("d"))
         assert not ender.is_alive()
         state = client.read_flow_run(other.id).state
         assert state is not None and state.is_running(), "another's film is none of our business"
@@ -99,10 +101,10 @@ def test_what_a_killed_asker_promised_is_settled_with_all_that_its_machine_cost(
         shoot = client.create_flow_run_from_deployment(deployment, state=Running(), idempotency_key="key-0")
     for name, key in (("idle", f"flow_run/{shoot.id}"), ("work", "takes/abc")):
         ledger().record(_row(key), name)
-    pool.settle_left()
+    pool.settle_left([film("x")])
     assert budgets().standing(BATCH).promised == 0.5, "it goes on"
     _ended(shoot)
-    pool.settle_left()
+    pool.settle_left([film("x")])
     standing = budgets().standing(BATCH)
     assert standing.promised == 0.0 and standing.spent == pytest.approx(0.2)
 
@@ -120,9 +122,35 @@ def test_a_shoot_whose_asker_is_stopped_is_cancelled(prefect_here: str) -> None:
         stopper.start()
         try:
             with pytest.raises(Cancelled):
-                pool._waited(client, shoot)
+                pool._waited(client, shoot, ours=True)
         finally:
             stopper.cancel()
             tasks_run.STOP.clear()
         state = client.read_flow_run(shoot.id).state
     assert state is not None and state.type.value in ("CANCELLING", "CANCELLED")
+
+
+def test_a_shoot_of_somebody_elses_goes_on_when_who_waits_for_it_is_stopped(prefect_here: str) -> None:
+    with get_client(sync_client=True) as client:
+        shoot: FlowRun = client.create_flow_run(stand_in, state=Running())
+        stopper = threading.Timer(1.5, tasks_run.STOP.set)
+        stopper.start()
+        try:
+            with pytest.raises(Cancelled):
+                pool._waited(client, shoot, ours=False)
+        finally:
+            stopper.cancel()
+            tasks_run.STOP.clear()
+        state = client.read_flow_run(shoot.id).state
+    assert state is not None and state.type.value == "RUNNING"
+
+
+def test_a_promise_whose_asker_died_before_he_asked_is_free_again_after_a_while(
+    deployment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets().reserve({BATCH: 1.0}, "shoot/never", 0.5, "a shoot of 2")
+    pool.settle_left([film("x")])
+    assert budgets().standing(BATCH).promised == 0.5, "he may be about to ask"
+    monkeypatch.setattr(pool, "_ASKING_S", -1.0)
+    pool.settle_left([film("x")])
+    assert budgets().standing(BATCH).total == 0

@@ -278,3 +278,14 @@ def test_the_providers_clock_can_be_wrong(emulator: Emulator) -> None:
     right = rent(emulator)["createdAt"]
     emulator.inject(FaultKind.CLOCK_SKEW, seconds=-90)
     assert rent(emulator)["createdAt"] < right
+
+
+def test_a_slow_request_is_carried_out_though_whoever_sent_it_has_gone(emulator: Emulator) -> None:
+    emulator.inject(FaultKind.SLOW, where="POST /v2/pods", seconds=1)
+    order = {"name": "callsheet-late", "image": "sleepy", "gpu": {"id": "NVIDIA A40"}}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{emulator.api}/v2/pods", json=order, headers={"Authorization": f"Bearer {emulator.key}"},
+                   timeout=0.3)
+    assert emulator.ask("GET", "/v2/pods")["pods"] == []
+    (late,) = soon(lambda: emulator.ask("GET", "/v2/pods")["pods"], "the pod is there", 10)
+    assert late["name"] == "callsheet-late"

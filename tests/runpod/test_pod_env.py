@@ -47,6 +47,13 @@ def test_a_pod_gets_what_it_needs_and_nothing_of_the_workers_own(monkeypatch: py
     assert float(env["CALLSHEET_PAID_RATE"]) == RATE.usd_per_second
 
 
+def test_runs_on_rented_machines_give_signs_of_life_three_times_before_they_are_missed() -> None:
+    automations = yaml.safe_load((root() / "deployments" / "automations.yaml").read_text())
+    missed_s = next(each["trigger"]["within"] for each in automations if each["action"].get("state") == "CRASHED")
+    for env in (told(settings()), job_environment(api=PUBLIC, asked={})):
+        assert int(env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) * 3 <= missed_s
+
+
 def test_a_local_delivery_is_not_told_to_a_pod_that_could_not_reach_it() -> None:
     assert "CALLSHEET_DELIVERY" not in told(settings())
 
@@ -86,6 +93,6 @@ def test_a_store_in_a_folder_is_refused_unless_pods_are_rehearsed_here(tmp_path:
 
 def test_a_job_brings_no_secret_of_the_workers() -> None:
     assert job_environment(api=PUBLIC, asked={"PREFECT_API_KEY": "asked-for"}) == {
-        "PREFECT_API_KEY": "asked-for", "PREFECT_API_URL": PUBLIC}
+        "PREFECT_API_KEY": "asked-for", "PREFECT_API_URL": PUBLIC, **LIFE_SIGNS}
     with pytest.raises(SettingInvalid, match="template"):
         job_environment(api=PUBLIC, asked={"LD_PRELOAD": "x"})

@@ -225,3 +225,52 @@ def test_killing_infrastructure_deletes_the_pod_and_says_when_it_is_gone(
 
     asyncio.run(killed())
     assert studio.pods() == []
+
+
+def test_a_key_that_is_refused_fails_the_run_with_the_words_and_rents_nothing(studio: Studio) -> None:
+    studio.emulator.inject(FaultKind.DENIED, where="POST /v2/pods", count=-1)
+    run = studio.order(1)
+    with studio.worker():
+        until(lambda: studio.state(run) == "FAILED", "the run has failed", 60)
+        studio.well_ended()
+    assert "RunPod refused the key (401 to POST /v2/pods" in studio.words(run)
+    assert "check RUNPOD_API_KEY" in studio.words(run)
+    assert studio.pods_of(run) == [] and Ledger(studio.store).rows() == []
+
+
+def test_a_price_that_doubles_and_a_clock_that_is_wrong_leave_the_bill_within_its_bounds(studio: Studio) -> None:
+    studio.emulator.inject(FaultKind.CLOCK_SKEW, seconds=-600)
+    run = studio.order(4)
+    with studio.worker():
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        studio.emulator.inject(FaultKind.PRICE_CHANGE, value=2.0)
+        until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 60)
+        studio.well_ended()
+    studio.ledger_is_the_bill(seconds=False)
+
+
+def test_a_worker_that_wakes_after_its_lease_leaves_its_pod_to_its_successor(studio: Studio) -> None:
+    run = studio.order(10)
+    with studio.worker("first", lease=4) as first:
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        first.send_signal(signal.SIGSTOP)
+        with studio.worker("second", lease=4) as second:
+            until(lambda: studio.attended_by(run) == second.pid, "the second looks after it", 60)
+            first.send_signal(signal.SIGCONT)
+            until(lambda: studio.state(run) == "COMPLETED", "the run is completed", 60)
+            studio.well_ended()
+            assert first.poll() is None, "it goes on with other runs"
+    assert (studio.notes(run), studio.ends(run), len(studio.pods_of(run))) == (["began", "ended"], ["made"], 1)
+    studio.ledger_is_the_bill()
+
+
+def test_a_provider_that_restarts_under_a_pod_runs_no_flow_twice(studio: Studio) -> None:
+    run = studio.order(60)
+    with studio.worker():
+        until((studio.folder / "began").exists, "the flow is at work", 90)
+        studio.emulator.restart()
+        until(lambda: studio.state(run) == "CRASHED", "the run is crashed", 60)
+        studio.well_ended()
+    assert "the container was started a second time" in studio.words(run)
+    assert (studio.notes(run), len(studio.pods_of(run))) == (["began"], 1)
+    studio.ledger_is_the_bill()

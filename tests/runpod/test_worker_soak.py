@@ -219,7 +219,7 @@ def test_ten_workers_killed_one_after_the_other_over_one_pod(studio: Studio) -> 
     run = studio.order(60, deadline_s=600)
     for number in range(10):
         with studio.worker(f"number-{number}") as each:
-            until(lambda own=each: _owner(studio, run) == own.pid and known(studio, run), "it has the run", 60, 0.05)
+            until(lambda own=each: studio.attended_by(run) == own.pid, "it has the run", 60, 0.05)
             each.send_signal(signal.SIGKILL)
     with studio.worker("last"):
         assert_gone_well(studio, run, Death("ten times"))
@@ -257,17 +257,11 @@ def test_a_worker_that_wakes_after_its_lease_leaves_the_run_to_its_successor(
             first.send_signal(signal.SIGSTOP)
         until(lambda: _stands(first.pid), "the first stands still", 90)
         with studio.worker("second", lease=5, claim=10) as second:
-            until(lambda: _owner(studio, run) == second.pid and (known(studio, run) or _ended(studio, run)),
+            until(lambda: studio.attended_by(run) == second.pid and (known(studio, run) or _ended(studio, run)),
                   "the second has the run and its machine", 90, 0.05)
             first.send_signal(signal.SIGCONT)
             assert_gone_well(studio, run, death)
             assert first.poll() is None, "it goes on with other runs"
-
-
-def _owner(studio: Studio, run: UUID) -> int:
-    """Process id of whoever wrote the newest entry of its journal."""
-    history = studio.history(run)
-    return int(history[-1].owner.split("/")[1]) if history else 0
 
 
 def _ended(studio: Studio, run: UUID) -> bool:

@@ -28,6 +28,14 @@ def test_what_is_reserved_is_promised_and_what_is_settled_is_spent(budgets: Budg
     assert budgets.standing("day/y").total == 0
 
 
+def test_promises_are_told_by_name_until_they_are_settled(budgets: Budgets) -> None:
+    budgets.reserve({"day/x": 1.0}, "a", 0.6, "a segment")
+    budgets.reserve({"day/x": 1.0}, "b", 0.1, "a take")
+    budgets.settle(["day/x"], "a", 0.2)
+    assert {name: entry.usd for name, entry in budgets.promises("day/x").items()} == {"b": 0.1}
+    assert budgets.promises("day/y") == {}
+
+
 def test_more_than_is_left_is_refused_with_the_figures(budgets: Budgets) -> None:
     budgets.reserve({"day/x": 1.0}, "a", 0.6, "a segment")
     words = r"day/x is \$1\.00: \$0\.60 is spent or promised, and b could cost \$0\.50"

@@ -179,6 +179,11 @@ class Studio:
         """How its attempts ended, in order."""
         return [entry.outcome.value for entry in self.history(flow_run_id) if isinstance(entry, Ended)]
 
+    def attended_by(self, flow_run_id: UUID) -> int:
+        """Process id of whoever wrote the newest entry of its journal; 0 while nobody did."""
+        history = self.history(flow_run_id)
+        return int(history[-1].owner.split("/")[1]) if history else 0
+
     def machine_of(self, flow_run_id: UUID) -> str:
         """The pod or job that its journal names; empty while there is none."""
         history = self.history(flow_run_id)

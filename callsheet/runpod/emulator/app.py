@@ -84,7 +84,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         label = f"{method} {path}"
-        await self._strike_before(label, path)
+        receive = await self._strike_before(label, path, receive)
         self._admit(scope)
         if self._take(FaultKind.ANSWER_LOST, label, path):
             await self._app(scope, receive, _drop)
@@ -99,7 +99,8 @@ class Gate:
         faults = self._world.faults
         return faults.take(kind, label, named=not path.startswith(PLANES))
 
-    async def _strike_before(self, label: str, path: str) -> None:
+    async def _strike_before(self, label: str, path: str, receive: Receive) -> Receive:
+        """Gives what the rest of the request is to be read with."""
         if fault := self._take(FaultKind.DOWN, label, path):
             self._down.append((fault.where, time.monotonic() + fault.seconds))
         self._down = [(where, until) for where, until in self._down if time.monotonic() < until]
@@ -109,10 +110,12 @@ class Gate:
         if self._take(FaultKind.REQUEST_LOST, label, path):
             raise Cut
         if fault := self._take(FaultKind.SLOW, label, path):
+            receive = await _received(receive)
             await asyncio.sleep(fault.seconds)
         for kind, status in _REFUSING.items():
             if fault := self._take(kind, label, path):
                 raise Refusal(status, "a fault was injected", retry_after_s=fault.seconds or None)
+        return receive
 
     def _admit(self, scope: Scope) -> None:
         """Raises Refusal 401 or 403. Workers are admitted where they ask."""
@@ -128,6 +131,18 @@ class Gate:
             raise Refusal(401, "the API key is missing or wrong")
         if not re.fullmatch(rf"/v2/pods/{own.id}", path) or scope["method"] not in ("GET", "DELETE"):
             raise Refusal(403, f"this key may only read and delete pod {own.id}")
+
+
+async def _received(receive: Receive) -> Receive:
+    """The whole request: what has arrived is carried out, though whoever sent it has gone meanwhile."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again
 
 
 async def _drop(message: Message) -> None:
