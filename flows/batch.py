@@ -29,6 +29,7 @@ from callsheet.recipe import Stage
 from flows.pool import at_the_pool, settle_left, why_missing
 from flows.produce import produce
 from flows.shoot import prepared, shoot
+from tasks.left_jobs import settle_before
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
 from tasks.show import batch_pages
@@ -74,6 +75,7 @@ def batch(
     rows = read_manifest(Path(manifest)).taken(only or ())
     purse = Purse(batch=f"{Path(manifest).stem[:150]}-{started:%Y-%m-%d}", budget=budget)
     with running(Path(manifest).stem, refresh or (), started, gpu, purse):
+        settle_before()
         orders = {row.actor_id: row.order for row in rows if row.order is not None}
         films, failed = _prepared_each(orders)
         expected = {film.order.cast[0].id: priced(unmade(film)).usd for film in films.values()}

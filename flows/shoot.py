@@ -22,6 +22,7 @@ from flows.pool import at_the_pool, why_missing
 from tasks.align import align
 from tasks.direct import logger
 from tasks.intake import intake
+from tasks.left_jobs import settle_before
 from tasks.lipsync import lipsync
 from tasks.poster import poster
 from tasks.run import current, running
@@ -92,6 +93,8 @@ def footage(film: Film) -> None:
 def filmed(film: Film) -> None:
     """Make the half where the run's `gpu` says. A half that is made already starts nothing."""
     run = current()
+    if not run.purse.batch:                           # a batch did it for all of its films
+        settle_before()
     with paying(film.order, film.job_id):
         if run.gpu is Gpu.POOL and unmade(film):
             at_the_pool([film], run.refresh, run.started)

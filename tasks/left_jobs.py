@@ -6,12 +6,14 @@ looked at again the next time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from callsheet.costs import Outcome
-from callsheet.errors import JobLost, ProviderError
+from callsheet.errors import JobLost, ProviderError, StoreError
+from callsheet.models import Gpu
 from callsheet.pricing import Rate
 from callsheet.recipe import Stage
 from callsheet.runpod.client import JobsClient
@@ -21,6 +23,7 @@ from callsheet.store.journal import Journal
 from callsheet.store.journal_entries import Intent
 from callsheet.store.paying import adopted
 from callsheet.store.records import Record
+from tasks.direct import logger
 from tasks.job_books import Books
 from tasks.job_watch import ended_as, remembered
 from tasks.planes import planes
@@ -33,6 +36,16 @@ class GoesOn(ProviderError):
 
     summary = "job {job_id} goes on"
     remedy = "nothing to do: it is settled when it has ended"
+
+
+def settle_before() -> None:
+    """Before an endpoint is asked for more: what was paid for dead askers counts in the budgets too."""
+    if current().gpu is Gpu.ENDPOINT:
+        try:
+            for line in asyncio.run(settle_left_jobs()):
+                logger().info(line)
+        except (ProviderError, StoreError) as error:   # no reason not to begin: the promises of the dead stand
+            logger().warning("left jobs are not settled: %s", error)
 
 
 async def settle_left_jobs() -> list[str]:

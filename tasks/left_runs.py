@@ -25,7 +25,9 @@ from callsheet.costs import Outcome
 from callsheet.runpod.adoption import YOUNG_S, Found, found, strays
 from callsheet.runpod.answers import Pod
 from callsheet.runpod.pods import pod_name, release
+from callsheet.runpod.reap import Reaped
 from tasks.desk import sight_of
+from tasks.orphans import write_down
 from tasks.renting import Renting
 
 if TYPE_CHECKING:
@@ -95,11 +97,16 @@ class LeftRuns:
 
     async def _one_pod(self, flow_run_id: UUID, pods: Iterable[Pod]) -> None:
         """After a lost answer a pod may appear when its run has another one already."""
-        ids = [pod.id for pod in pods if pod.name == pod_name(flow_run_id)]
-        if len(ids) < 2:
+        named = {pod.id: pod for pod in pods if pod.name == pod_name(flow_run_id)}
+        if len(named) < 2:
             return
         history = await asyncio.to_thread(self._renting.journal.history, f"flow_run/{flow_run_id}")
         ours = next((job for entry in reversed(history) if (job := getattr(entry, "job_id", ""))), "")
-        for pod_id in strays(ids, ours):
+        for pod_id in strays(named, ours):
             self._log.warning("pod %s is a second one of flow run %s and is deleted", pod_id, flow_run_id)
-            await release(self._renting.control, pod_id, patience_s=60.0)
+            pod, now = named[pod_id], datetime.now(UTC)
+            if await release(self._renting.control, pod_id, patience_s=60.0):
+                stray = Reaped(
+                    pod_id=pod_id, name=pod.name, reason="its run has another", rate=pod.rate, created=pod.created_at,
+                    deleted=True)
+                await asyncio.to_thread(write_down, [stray], self._renting.ledger, now)

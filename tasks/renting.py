@@ -85,7 +85,8 @@ class Renting:
             cancel_grace_s=asked.cancel_grace_s)
         wish = self._wish(flow_run_id, asked, cards)
         return PodHire(
-            self.control, wish, limits, asked.capacity_s, environment, key=books.key, payer=books.payer)
+            self.control, wish, limits, asked.capacity_s, environment, key=books.key, payer=books.payer,
+            paid=books.paid)
 
     async def free(self, flow_run_id: UUID) -> bool:
         """Whether nobody looks after the run, as far as its journal tells."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from callsheet.costs import Outcome, Payer
-from callsheet.errors import CallsheetError, ProviderError
+from callsheet.errors import CallsheetError, Fenced, ProviderError
 from callsheet.pricing import COLD_START_S, IDLE_S, Card, Rate, card, dearest, job_rate
 from callsheet.runpod.client import JobsClient
 from callsheet.runpod.job_inputs import FlowRunJob
@@ -194,6 +194,8 @@ class JobHire:
         job_id = await self._jobs.submit(job.model_dump(mode="json"), self._policy)
         try:
             await note(job_id)
+        except Fenced:                                # whoever took over has it by its claim, or has closed the attempt
+            raise
         except BaseException:                         # nobody would look after it
             await self._jobs.cancel(job_id)
             raise

@@ -7,6 +7,7 @@ order is placed is in pods.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from callsheet.costs import Outcome, Payer
-from callsheet.errors import NoCapacity, ProviderError, SettingInvalid
+from callsheet.errors import NoCapacity, ProviderError, SettingInvalid, StoreError
 from callsheet.pricing import Card, Rate, dearest
 from callsheet.runpod.http import PROVIDER
 from callsheet.runpod.life import Life
@@ -70,18 +71,22 @@ class RentedPod:
         self._key = key
         self._payer = payer or Payer()
         self._now = now
+        self._rates: list[Rate] = []
+        """That it was seen to have, the cheapest first."""
         self._alive: datetime | None = began
         self._gone: datetime | None = None
 
     def took(self, pod: Pod) -> None:
         """Read what the provider says of it."""
-        if pod.cost:
+        if pod.cost:                                  # it may change under a pod
             self.rate = pod.rate
+            self._rates = sorted({*self._rates, pod.rate}, key=lambda rate: rate.usd_per_second)
         self.place = ", ".join(filter(None, (pod.cloud.lower(), pod.data_center_id)))
         now = self._now()
         self._asked = self._asked or min(pod.created_at or now, now)
-        if self._began is None:                       # its clock and ours may differ: never before it was asked for
-            self._began = min(now, max(pod.created_at or now, self._asked))
+        if self._began is None:                       # its clock and ours may differ: what cannot be is not believed
+            told = pod.created_at
+            self._began = told if told is not None and self._asked <= told <= now else now
 
     async def look(self) -> MachineSight | None:
         """None while the provider is silent."""
@@ -110,8 +115,9 @@ class RentedPod:
         asked = self._asked or gone
         began = self._began or asked
         alive = self._alive or began
+        rates = self._rates or [self.rate]
         return Life(
-            plane="pod", provider_id=self.id, resource=self.id, rate=self.rate, began=began,
+            plane="pod", provider_id=self.id, resource=self.id, rate=rates[0], dearest=rates[-1], began=began,
             seconds=max(0.0, (alive - began).total_seconds()),
             most_s=max(0.0, (gone - asked).total_seconds()),
             outcome=outcome, attempt=attempt, key=self._key, payer=self._payer,
@@ -124,9 +130,13 @@ class PodHire:
     def __init__(
         self, control: Control, wish: PodWish, limits: Limits, capacity_s: float,
         environment: Callable[[Rate], Mapping[str, str]], *, key: str = "", payer: Payer | None = None,
-        now: Callable[[], datetime] = _now, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        paid: Callable[[Life], Awaitable[None]], now: Callable[[], datetime] = _now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`environment` gives a pod's variables for the price that it will have."""
+        """`environment` gives a pod's variables for the price that it will have.
+
+        `paid` writes down what a pod cost that nobody gets.
+        """
         self.limits = limits
         self.capacity_s = capacity_s
         self._control = control
@@ -134,6 +144,7 @@ class PodHire:
         self._environment = environment
         self._key = key
         self._payer = payer
+        self._paid = paid
         self._now = now
         self._sleep = sleep
         self._avoided: set[tuple[str, str]] = set()
@@ -171,7 +182,14 @@ class PodHire:
             self._known[pod.id] = rented
             await note(pod.id)
 
-        pod = await rent(self._control, [self._order(each) for each in found], noted, check=checked, sleep=self._sleep)
+        async def given_back(pod: Pod) -> None:
+            rented = self._known[pod.id]
+            await rented.stop()
+            with contextlib.suppress(StoreError):     # the bill has it
+                await self._paid(rented.life(Outcome.DUPLICATE, attempt))
+
+        orders = [self._order(each) for each in found]
+        pod = await rent(self._control, orders, noted, given_back, check=checked, sleep=self._sleep)
         return self._known[pod.id]
 
     async def find(self, attempt: int, check: Callable[[], Awaitable[object]]) -> str:

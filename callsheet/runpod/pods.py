@@ -34,6 +34,7 @@ PREFIX = "callsheet-"
 """What the names of our pods begin with; the flow run's id follows."""
 
 Sleep = Callable[[float], Awaitable[None]]
+Noted = Callable[["Pod"], Awaitable[None]]
 
 _LEVELS = {"HIGH": 0, "MEDIUM": 1, "LOW": 2, "NONE": 3}
 _TRIES = 4
@@ -127,15 +128,16 @@ async def named(control: Pods, name: str) -> list[Pod]:
 async def rent(
     control: Pods,
     orders: Sequence[PodOrder],
-    on_created: Callable[[Pod], Awaitable[None]],
+    on_created: Noted,
+    give_back: Noted,
     *,
     check: Callable[[], Awaitable[None]] | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> Pod:
     """The pod of that name if there is one, else the first that can be had. All orders bear one name.
 
-    `on_created` writes the handle down before anything else can happen, a cancellation included; when it fails the
-    pod is given back. `check` is called before each order and raises when the pod is not wanted any more. Raises
+    `on_created` writes the handle down before anything else can happen, a cancellation included; when it fails
+    `give_back` deletes the pod. `check` is called before each order and raises when the pod is not wanted any more. Raises
     NoCapacity when each was refused, ProviderRefused, ProviderDenied and ProviderUnpaid where no other order would
     fare better, AnswerUnknown when the provider is too ill to say.
     """
@@ -147,7 +149,7 @@ async def rent(
         if check is not None:
             await check()
         try:
-            return await _placed(control, order, on_created, sleep)
+            return await _placed(control, order, on_created, give_back, sleep)
         except (ProviderRefused, ProviderDenied) as error:
             if status_of(error) not in (400, 403):    # 400: no capacity here; 403: not this card for this account
                 raise
@@ -158,13 +160,11 @@ async def rent(
     raise NoCapacity(provider=PROVIDER, detail=f"{len(orders)} combinations of card and place were tried{last}")
 
 
-async def _placed(
-    control: Pods, order: PodOrder, on_created: Callable[[Pod], Awaitable[None]], sleep: Sleep
-) -> Pod:
+async def _placed(control: Pods, order: PodOrder, on_created: Noted, give_back: Noted, sleep: Sleep) -> Pod:
     """One order, repeated only when it surely was not carried out."""
     for number in range(1, _TRIES + 1):
         try:
-            return await _created(control, order, on_created)
+            return await _created(control, order, on_created, give_back)
         except ProviderError as error:
             if not error.retryable:
                 raise
@@ -180,7 +180,7 @@ async def _placed(
     raise failure
 
 
-async def _created(control: Pods, order: PodOrder, on_created: Callable[[Pod], Awaitable[None]]) -> Pod:
+async def _created(control: Pods, order: PodOrder, on_created: Noted, give_back: Noted) -> Pod:
     # Between the request and the note of its answer nothing may interrupt: the handle would be lost.
     with anyio.CancelScope(shield=True):
         pod = await control.create_pod(order)
@@ -188,10 +188,10 @@ async def _created(control: Pods, order: PodOrder, on_created: Callable[[Pod], A
             await on_created(pod)
         except Fenced:                                # whoever took over may have found this very pod by its name
             if len(await named(control, order.name)) > 1:
-                await release(control, pod.id)
+                await give_back(pod)
             raise
         except BaseException:
-            await release(control, pod.id)
+            await give_back(pod)
             raise
     return pod
 

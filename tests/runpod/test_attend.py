@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from callsheet.costs import CostRow, Kind, Outcome
 from callsheet.errors import StoreError
 from callsheet.pricing import card
+from callsheet.runpod.answers import Pod
 from callsheet.runpod.attend import ELSEWHERE, Attendance, End
 from callsheet.runpod.books import Books
+from callsheet.runpod.orders import PodOrder
 from callsheet.runpod.pod_hire import PodHire, PodWish
 from callsheet.runpod.pods import pod_name
 from callsheet.runpod.tending import Limits, Phase
@@ -57,7 +60,8 @@ class World:
         limits = Limits(deadline_s=self.deadline_s, boot_s=self.boot_s, quiet_s=200, cancel_grace_s=8)
         hire = PodHire(
             self.account, wish, limits, self.capacity_s,  # type: ignore[arg-type]
-            lambda rate: {"CALLSHEET_PAID_GPU": rate.gpu}, key=books.key, now=self.time.now, sleep=self.time.sleep)
+            lambda rate: {"CALLSHEET_PAID_GPU": rate.gpu}, key=books.key, paid=books.paid, now=self.time.now,
+            sleep=self.time.sleep)
         return Attendance(hire, books, self.desk, "flow run 'hello'", clock=self.time, sleep=self.time.sleep)
 
     def attend(self) -> End:
@@ -493,3 +497,54 @@ def test_no_store_at_the_start_orders_nothing(world: World, monkeypatch: pytest.
     assert world.desk.became is not None and world.desk.became[0] == "crashed"
 
 
+def test_a_pod_that_comes_when_its_run_has_a_successors_is_given_back_and_written_down(world: World) -> None:
+    attendance, create = world.attendance(), world.account.create_pod
+
+    async def late(order: PodOrder) -> Pod:
+        world.account.make(order)                                 # the successor's
+        assert world.journal().turn(f"flow_run/{RUN}") is not None
+        pod = await create(order)
+        world.time.pass_by(3)
+        return pod
+
+    world.account.create_pod = late  # type: ignore[method-assign]
+    assert asyncio.run(attendance.run()).verdict.reason == "somebody else looks after it"
+    assert (list(world.account.alive), world.account.deleted) == (["pod1"], ["pod2"])
+    (row,) = world.rows()
+    assert (row.resource, row.outcome) == ("pod2", Outcome.DUPLICATE)
+    assert row.usd <= 3 * 0.79 / 3600 + 1e-9 and row.upper_usd >= 3 * 0.79 / 3600
+
+
+def test_a_price_that_changed_under_a_pod_is_between_estimate_and_bound(world: World) -> None:
+    def dearer() -> None:
+        pod = world.account.alive["pod1"]
+        world.account.alive["pod1"] = pod.model_copy(update={"cost": 2 * pod.cost})
+
+    world.desk.will(40, Phase.RUNNING)
+    world.time.when(60, dearer)
+    world.desk.will(100, Phase.FINAL, Outcome.MADE)
+    world.attend()
+    (row,) = world.rows()
+    paid_s = world.account.paid_s["pod1"]
+    assert row.usd <= (60 + 2 * (paid_s - 60)) * 0.79 / 3600 <= row.upper_usd
+
+
+def test_an_adopted_pod_surely_was_paid_from_when_it_was_seen_where_its_provider_tells_the_impossible(
+    world: World,
+) -> None:
+    order = PodOrder(name=pod_name(RUN), image="studio", gpu=A40, data_centers=("EU-RO-1",))
+    turn = world.journal().turn(f"flow_run/{RUN}")
+    assert turn is not None
+    turn.intend(0.5, None, {})
+    world.time.pass_by(100)                                       # nothing was free
+    pod = world.account.make(order)
+    assert pod.created_at is not None
+    world.account.alive[pod.id] = pod.model_copy(update={"created_at": pod.created_at - timedelta(hours=1)})
+    turn.submitted(pod.id)
+    world.time.pass_by(20)
+    world.desk.set(Phase.RUNNING)
+    world.desk.will(150, Phase.FINAL, Outcome.MADE)
+    world.attend()
+    (row,) = world.rows()
+    ended = world.time.seconds
+    assert row.seconds <= ended - 100 and row.upper_usd >= (ended - 100) * 0.79 / 3600

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from callsheet.costs import Kind, Outcome
-from callsheet.errors import AnswerUnknown, ProviderError, QueueStuck
+from callsheet.errors import AnswerUnknown, Fenced, ProviderError, QueueStuck
 from callsheet.pricing import card
 from callsheet.runpod.attend import Attendance, End
 from callsheet.runpod.books import Books
@@ -112,12 +112,14 @@ class World:
     def attend(self) -> End:
         books = Books(
             str(RUN), self.journal(), Budgets(self.store, self.time.epoch), Ledger(self.store), day_usd=None)
-        hire = JobHire(
+        attendance = Attendance(self.hire(), books, self.desk, "flow run 'x'", clock=self.time, sleep=self.time.sleep)
+        return asyncio.run(attendance.run())
+
+    def hire(self) -> JobHire:
+        return JobHire(
             self.queue, RUN, {"PREFECT_API_URL": "https://p.example/api"},  # type: ignore[arg-type]
             (card("A40"), card("L40S")), Claims(self.store), deadline_s=600, quiet_s=200, capacity_s=300,
-            cancel_grace_s=8, key=books.key, now=self.time.now, sleep=self.time.sleep)
-        attendance = Attendance(hire, books, self.desk, "flow run 'x'", clock=self.time, sleep=self.time.sleep)
-        return asyncio.run(attendance.run())
+            cancel_grace_s=8, key=KEY, now=self.time.now, sleep=self.time.sleep)
 
 
 @pytest.fixture
@@ -233,3 +235,16 @@ def test_a_job_that_another_worker_submitted_is_adopted(world: World) -> None:
     assert world.attend().machine_id == "job1"
     assert len(world.queue.inputs) == 1
     assert world.desk.machines == [("job:abc123/job1", True)]
+
+
+def test_who_was_taken_over_leaves_its_job_to_the_new_owner(world: World) -> None:
+    """Who has adopted it by its claim, or has closed the attempt: then the job ends at once."""
+    async def fenced(job_id: str) -> None:
+        raise Fenced(key=KEY)
+
+    async def wanted() -> None:
+        pass
+
+    with pytest.raises(Fenced):
+        asyncio.run(world.hire().order(1, fenced, wanted))
+    assert list(world.queue.jobs) == ["job1"] and world.queue.cancelled == []

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from callsheet.errors import SettingInvalid, SettingMissing
 from callsheet.pricing import Rate
-from callsheet.runpod.pod_env import api_address, job_environment, pod_environment, store_address
+from callsheet.project import root
+from callsheet.runpod.pod_env import LIFE_SIGNS, api_address, job_environment, pod_environment, store_address
 from callsheet.settings import Settings
 from tests.support.prefect_server import unconfigured
 

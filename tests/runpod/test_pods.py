@@ -43,7 +43,15 @@ class Notes:
 
 
 def rented(account: Account, orders: list[PodOrder] = ORDERS, notes: Any = None) -> Pod:
-    return asyncio.run(rent(account, orders, notes or Notes(), sleep=account.time.sleep))  # type: ignore[arg-type]
+    return asyncio.run(rent(
+        account, orders, notes or Notes(), back_to(account), sleep=account.time.sleep))  # type: ignore[arg-type]
+
+
+def back_to(account: Account) -> Any:
+    async def given_back(pod: Pod) -> None:
+        await release(account, pod.id)  # type: ignore[arg-type]
+
+    return given_back
 
 
 def test_free_cards_come_first_then_cheap_ones_then_the_places_with_most() -> None:
