@@ -72,7 +72,8 @@ def order_form(
         check: What the quality gate's findings lead to: `warn` delivers and tells, `retry` shoots the scene anew,
             `stop` delivers nothing.
         seed: The same seed makes the same film.
-        gpu: Where pictures are made: `pool` is the GPU work pool, `here` is this worker.
+        gpu: Where pictures are made: `pool` is the GPU work pool, `endpoint` a RunPod endpoint, `here` this worker;
+            `auto` is the pool where RunPod is configured, else here.
         manifest: Where actors are looked up.
     """
     words = {

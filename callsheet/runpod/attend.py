@@ -27,6 +27,8 @@ CAPACITY_PAUSE_S = 30.0
 _CHECK_S = 2.0
 _MOST_MACHINES = 6
 """A run whose machines never come up does not go through them all night."""
+_MOST_LOST = 3
+"""Orders in a row that surely never arrived: then the provider is too ill."""
 _TRIES = 5
 
 
@@ -180,7 +182,7 @@ class Attendance:
     async def _ordered(self) -> Rented:
         worst_usd, rate = await self.hire.worst()
         await self.books.promise(worst_usd, self.what)
-        patience = self.clock() + self.hire.capacity_s
+        patience, lost = self.clock() + self.hire.capacity_s, 0
         attempt = await self.books.intend(worst_usd, rate, self.hire.facts())
         while True:
             try:
@@ -192,10 +194,14 @@ class Attendance:
                 await self._pause(CAPACITY_PAUSE_S)
             except AnswerUnknown:
                 found = await self.hire.find(attempt, self._still_wanted)
-                if not found:
+                if found:
+                    await self.books.submitted(found)
+                    return self.hire.known(found, self.books.intended, self.books.rate)
+                lost += 1
+                if lost == _MOST_LOST:
                     raise
-                await self.books.submitted(found)
-                return self.hire.known(found, self.books.intended, self.books.rate)
+                await self.books.end(Outcome.LOST, "its order never arrived")
+                attempt = await self.books.intend(worst_usd, rate, self.hire.facts())
 
     async def _pause(self, seconds: float) -> None:
         ends = self.clock() + jittered(seconds)

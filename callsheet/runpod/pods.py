@@ -7,6 +7,7 @@ deletion. What goes on while a pod is there is tending.py's matter.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -137,9 +138,9 @@ async def rent(
     """The pod of that name if there is one, else the first that can be had. All orders bear one name.
 
     `on_created` writes the handle down before anything else can happen, a cancellation included; when it fails
-    `give_back` deletes the pod. `check` is called before each order and raises when the pod is not wanted any more. Raises
-    NoCapacity when each was refused, ProviderRefused, ProviderDenied and ProviderUnpaid where no other order would
-    fare better, AnswerUnknown when the provider is too ill to say.
+    `give_back` deletes the pod. `check` is called before each order and raises when the pod is not wanted any more.
+    Raises NoCapacity when each was refused, ProviderRefused, ProviderDenied and ProviderUnpaid where no other order
+    would fare better, AnswerUnknown when the provider is too ill to say.
     """
     refused: list[ProviderError] = []
     for existing in await named(control, orders[0].name) if orders else []:
@@ -187,8 +188,9 @@ async def _created(control: Pods, order: PodOrder, on_created: Noted, give_back:
         try:
             await on_created(pod)
         except Fenced:                                # whoever took over may have found this very pod by its name
-            if len(await named(control, order.name)) > 1:
-                await give_back(pod)
+            with contextlib.suppress(ProviderError):  # theirs are the second pods that this leaves
+                if len(await named(control, order.name)) > 1:
+                    await give_back(pod)
             raise
         except BaseException:
             await give_back(pod)

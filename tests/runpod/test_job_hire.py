@@ -237,6 +237,19 @@ def test_a_job_that_another_worker_submitted_is_adopted(world: World) -> None:
     assert world.desk.machines == [("job:abc123/job1", True)]
 
 
+def test_a_submit_that_surely_never_arrived_is_made_in_another_attempt(world: World) -> None:
+    world.queue.lost = world.queue.down = True
+    world.time.when(CLAIM_WAIT_S / 2, lambda: setattr(world.queue, "lost", False))
+    world.time.when(CLAIM_WAIT_S / 2, lambda: setattr(world.queue, "down", False))
+    world.queue.will(CLAIM_WAIT_S + 40, JobState.IN_PROGRESS)
+    world.desk.will(CLAIM_WAIT_S + 45, Phase.RUNNING)
+    world.desk.will(CLAIM_WAIT_S + 80, Phase.FINAL, Outcome.MADE)
+    world.queue.will(CLAIM_WAIT_S + 85, JobState.COMPLETED, execution_s=40.0, worker_id="w1")
+    assert world.attend().verdict.outcome is Outcome.MADE
+    assert [said["attempt"] for said in world.queue.inputs] == [2]
+    assert holder(world.store, KEY, 1) == ""
+
+
 def test_who_was_taken_over_leaves_its_job_to_the_new_owner(world: World) -> None:
     """Who has adopted it by its claim, or has closed the attempt: then the job ends at once."""
     async def fenced(job_id: str) -> None:

@@ -196,7 +196,7 @@ def test_a_cancellation_between_order_and_answer_loses_no_handle() -> None:
 
     async def cancelled() -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(rent, Slow(account.time), ORDERS, notes)
+            group.start_soon(rent, Slow(account.time), ORDERS, notes, back_to(account))
             await waiting.wait()
             group.cancel_scope.cancel()
 
@@ -213,7 +213,9 @@ def test_nothing_is_ordered_any_more_once_it_is_not_wanted() -> None:
 
     account.refusals = [answer(400)]
     with pytest.raises(RuntimeError):
-        asyncio.run(rent(account, ORDERS, Notes(), check=unwanted, sleep=account.time.sleep))  # type: ignore[arg-type]
+        asyncio.run(rent(
+            account, ORDERS, Notes(), back_to(account), check=unwanted,  # type: ignore[arg-type]
+            sleep=account.time.sleep))
     assert len(account.orders) == 1
 
 

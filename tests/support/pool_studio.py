@@ -172,6 +172,16 @@ class Studio:
         """Those that were ever submitted for the run."""
         return [job for job in self.emulator.state()["jobs"] if job["input"].get("flow_run_id") == str(flow_run_id)]
 
+    def machines_of(self, flow_run_id: UUID) -> list[dict[str, Any]]:
+        """All pods and jobs that the run ever had."""
+        return [*self.pods_of(flow_run_id), *self.jobs_of(flow_run_id)]
+
+    def account(self, flow_run_id: UUID) -> str:
+        """Its journal and machines, for whoever wonders why."""
+        shown = ("id", "state", "created", "deleted", "end_reason", "exits", "error", "gone")
+        machines = [{name: each.get(name) for name in shown} for each in self.machines_of(flow_run_id)]
+        return "\n".join(map(repr, [*self.history(flow_run_id), *machines]))
+
     def history(self, flow_run_id: UUID) -> list[Entry]:
         return Journal(self.store).history(f"flow_run/{flow_run_id}")
 
