@@ -13,6 +13,7 @@ import asyncio
 
 from prefect import flow, get_run_logger
 
+from callsheet.errors import CallsheetError
 from tasks.left_jobs import settle_left_jobs
 from tasks.reaping import reap_pods
 from tasks.run import running
@@ -29,14 +30,29 @@ def reap(dry_run: bool = False) -> list[str]:
         A line for each pod and job.
     """
     log = get_run_logger()
+    lines: list[str] = []
+    broken: list[CallsheetError] = []
     with running("reap"):
-        pods = asyncio.run(reap_pods(dry_run))
-        lines = [f"pod {pod.pod_id} ({pod.name}): {pod.reason}{_did(pod.deleted, pod.problem)}" for pod in pods]
-        if not dry_run:
-            lines += asyncio.run(settle_left_jobs())
+        for half in (_pods, _jobs):                   # one that fails does not keep the other from its work
+            try:
+                lines += half(dry_run)
+            except CallsheetError as error:
+                log.error("%s", error)
+                broken.append(error)
     for line in lines:
         log.warning(line)
+    if broken:
+        raise broken[0]
     return lines
+
+
+def _pods(dry_run: bool) -> list[str]:
+    gone = asyncio.run(reap_pods(dry_run))
+    return [f"pod {pod.pod_id} ({pod.name}): {pod.reason}{_did(pod.deleted, pod.problem)}" for pod in gone]
+
+
+def _jobs(dry_run: bool) -> list[str]:
+    return [] if dry_run else asyncio.run(settle_left_jobs())
 
 
 def _did(deleted: bool, problem: str) -> str:

@@ -11,7 +11,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from callsheet.errors import ServerError
-from callsheet.runpod.pod_env import api_address
 from callsheet.runpod.reap import Reaped, reap
 from tasks.orphans import write_down
 from tasks.planes import planes
@@ -40,7 +39,7 @@ async def reap_pods(dry_run: bool = False) -> list[Reaped]:
             over = state is not None and state.is_final() and now - state.timestamp > AFTERWARDS
             return f"its run has ended: {state.name}" if over and state else None
 
-        done = await reap(
-            control, still_wanted, now, dry_run=dry_run, api=api_address(settings, PREFECT_API_URL.value()))
+        told = settings.prefect_public_url or PREFECT_API_URL.value()
+        done = await reap(control, still_wanted, now, dry_run=dry_run, api=told)
     write_down(done, ledger(), now)
     return done

@@ -49,6 +49,8 @@ class ClipEngine(Protocol):
         """A poster. Files: main, a JPEG of exactly width x height. Raises EngineError."""
 
     def shoot(self, recipe: ClipRecipe, room: Room) -> Outcome:
-        """A clip. Files: main, H.264 in MP4 without sound, exactly num_frames at fps, width x height;
-        last_frame, a PNG of the same size; mouths where the engine knows them (faces/base.py).
-        Raises EngineError."""
+        """A clip. Tells its progress at least every few minutes, also while a model loads: a rented machine on which
+        nothing moves for `quiet_s` (900 s) is given up.
+
+        Files: main, H.264 in MP4 without sound, exactly num_frames at fps, width x height; last_frame, a PNG of the
+        same size; mouths where the engine knows them (faces/base.py). Raises EngineError."""

@@ -48,6 +48,8 @@ class Books:
         self._day_usd = day_usd
         self._facts = dict(facts or {})
         self._turn: Turn | None = None
+        self._told: Rate | None = None
+        """By the provider, of the open attempt's machine."""
 
     # ---- whose run it is
 
@@ -56,6 +58,7 @@ class Books:
         self._turn = await asyncio.to_thread(self._journal.turn, self.key)
         if self._turn is not None and self._turn.is_open and self._turn.intent is not None:
             self._facts = {**self._facts, **self._turn.intent.facts}
+            self._told = await asyncio.to_thread(self._turn.told_rate)
         return self._turn is not None
 
     @property
@@ -89,9 +92,9 @@ class Books:
 
     @property
     def rate(self) -> Rate:
-        """The dearest that the open attempt may be paid at."""
+        """What the open attempt's machine costs; while that is not known, the dearest that it may be paid at."""
         intent = self._held.intent
-        return (intent.rate if intent is not None else None) or Rate(gpu="", usd_per_second=0.0)
+        return self._told or (intent.rate if intent is not None else None) or Rate(gpu="", usd_per_second=0.0)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._journal.clock(), UTC)
@@ -108,14 +111,16 @@ class Books:
     async def intend(self, worst_usd: float, rate: Rate, facts: Mapping[str, Any]) -> int:
         """Raises Fenced, StoreError."""
         self._facts |= {**facts, "spent_usd": self._facts.get("spent_usd", 0.0)}
+        self._told = None
         return await asyncio.to_thread(self._held.intend, worst_usd, rate, self._facts)
 
     # ---- while it runs
 
-    async def submitted(self, job_id: str) -> None:
-        """Raises Fenced, StoreError."""
+    async def submitted(self, job_id: str, rate: Rate | None = None) -> None:
+        """The open attempt has that machine, at that price where it is known. Raises Fenced, StoreError."""
         if self.job_id != job_id:
-            await asyncio.to_thread(self._held.submitted, job_id)
+            await asyncio.to_thread(self._held.submitted, job_id, rate)
+            self._told = rate
 
     async def beat(self) -> None:
         """Keep the turn. A silent store is no reason to stop; raises Fenced when somebody else took over."""

@@ -11,6 +11,9 @@ from callsheet.pricing import Rate
 from callsheet.runpod.life import Life
 from callsheet.runpod.tending import Limits, Machine, RunSight, Verdict
 
+Note = Callable[[str, Rate | None], Awaitable[None]]
+"""Writes down which machine it is, and its price where that is known."""
+
 
 class Rented(Machine, Protocol):
     """A machine that is being paid."""
@@ -42,9 +45,9 @@ class Hire(Protocol):
         """JSON values that whoever adopts the machine needs."""
 
     async def order(
-        self, attempt: int, note: Callable[[str], Awaitable[None]], check: Callable[[], Awaitable[None]]
+        self, attempt: int, note: Note, check: Callable[[], Awaitable[None]]
     ) -> Rented:
-        """Get one. `note` is given its id before anything else; `check` raises when it is not wanted any more.
+        """Get one. `note` is given it before anything else; `check` raises when it is not wanted any more.
 
         Raises AnswerUnknown when one may have been made; with any other error none was.
         """

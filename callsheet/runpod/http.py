@@ -12,7 +12,7 @@ import json as jsonlib
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -50,6 +50,10 @@ LONGEST_PAUSE_S = 30.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _WORDS = 300
 """Characters of the provider's own words that are repeated."""
+_ENVIRONMENTS = ("env", "environment")
+"""Fields whose values are not repeated: of pods, endpoints and templates, and of a flow run's job."""
+_SECRET = 6
+"""Characters, at the least, of such a value."""
 
 _NOT_SENT = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
@@ -145,7 +149,7 @@ class Api:
         except (httpx.HTTPError, TimeoutError, _TooLong) as error:
             raise lost(provider=PROVIDER, detail=f"{where}: {type(error).__name__.strip('_')}") from None
         if response.status_code >= 300:
-            raise self._failure(response, body, where, safe)
+            raise self._failure(response, body, where, safe, {self._key.get_secret_value(), *_secrets(json)})
         try:
             return jsonlib.loads(body) if body.strip() else None
         except (ValueError, RecursionError):
@@ -183,9 +187,11 @@ class Api:
             follow_redirects=False,                       # the key stays with the host it was given for
         )
 
-    def _failure(self, response: httpx.Response, body: bytes, where: str, safe: bool) -> ProviderError:
+    def _failure(
+        self, response: httpx.Response, body: bytes, where: str, safe: bool, secrets: Collection[str]
+    ) -> ProviderError:
         status = response.status_code
-        words = redact(_words(body), {self._key.get_secret_value()})
+        words = _words(body, secrets)
         facts: dict[str, Any] = {
             "provider": PROVIDER, "status": status, "detail": f"{status} to {where}" + (f": {words}" if words else ""),
         }
@@ -241,15 +247,33 @@ def _retry_after(headers: httpx.Headers) -> float | None:
         return None
 
 
-def _words(body: bytes) -> str:
-    """What the answer says, on one line: its problem's detail and violations, or its error."""
+def _secrets(sent: Any, inside: bool = False) -> Iterator[str]:
+    """What a request gave an environment: the provider's words may quote it. Shorter texts are no secrets."""
+    if isinstance(sent, Mapping):
+        for name, value in sent.items():
+            yield from _secrets(value, inside or name in _ENVIRONMENTS)
+    elif isinstance(sent, (list, tuple)):
+        for value in sent:
+            yield from _secrets(value, inside)
+    elif inside and isinstance(sent, str) and len(sent) >= _SECRET:
+        yield from {sent, " ".join(sent.split())}         # our own words are on one line, as the provider's may be
+
+
+def _words(body: bytes, secrets: Collection[str]) -> str:
+    """What the answer says, on one line: its problem's detail and violations, or its error. Without the secrets."""
     try:
         told = jsonlib.loads(body)
     except (ValueError, RecursionError):
         return ""                                         # a proxy's page of HTML helps nobody
     if not isinstance(told, dict):
-        return str(told)[:_WORDS]
+        return _line([str(told)], secrets)
     main = next((told[k] for k in ("detail", "error", "message", "title") if told.get(k)), "")
     errors = told.get("errors")
     parts = [str(main), *(str(each) for each in errors[:5])] if isinstance(errors, list) else [str(main)]
-    return " ".join("; ".join(filter(None, parts)).split())[:_WORDS]
+    return _line(parts, secrets)
+
+
+def _line(parts: Iterable[str], secrets: Collection[str]) -> str:
+    """Cut last: half a secret would not be recognised."""
+    line = " ".join(redact("; ".join(filter(None, parts)), secrets).split())
+    return redact(line, secrets)[:_WORDS]

@@ -17,6 +17,7 @@ from callsheet.costs import Outcome, Payer
 from callsheet.errors import CallsheetError, Fenced, ProviderError
 from callsheet.pricing import COLD_START_S, IDLE_S, Card, Rate, card, dearest, job_rate
 from callsheet.runpod.client import JobsClient
+from callsheet.runpod.hire import Note
 from callsheet.runpod.job_inputs import FlowRunJob
 from callsheet.runpod.jobs import JobState, JobStatus
 from callsheet.runpod.life import Life
@@ -184,7 +185,7 @@ class JobHire:
         return {"mode": "serverless", "endpoint": self._jobs.endpoint}
 
     async def order(
-        self, attempt: int, note: Callable[[str], Awaitable[None]], check: Callable[[], Awaitable[None]]
+        self, attempt: int, note: Note, check: Callable[[], Awaitable[None]]
     ) -> RentedJob:
         await check()
         job = FlowRunJob(
@@ -193,7 +194,7 @@ class JobHire:
         submitted = self._now()
         job_id = await self._jobs.submit(job.model_dump(mode="json"), self._policy)
         try:
-            await note(job_id)
+            await note(job_id, None)                  # which card it gets is not known yet
         except Fenced:                                # whoever took over has it by its claim, or has closed the attempt
             raise
         except BaseException:                         # nobody would look after it

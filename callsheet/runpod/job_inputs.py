@@ -91,6 +91,20 @@ class ShootJob(Frozen):
     """The batch that pays; empty for films by themselves."""
 
 
+    @field_validator("orders")
+    @classmethod
+    def _admitted(cls, orders: tuple[Order, ...]) -> tuple[Order, ...]:
+        """A path of the worker's machine is nobody's business: files come by digest, or from a bucket."""
+        for order in orders:
+            files = [actor.lora for actor in order.cast]
+            files += [f for f in (order.sound.music, order.sound.ambience) if f]
+            files += [effect.file for effect in order.sound.effects]
+            for file in files:
+                if file.sha256 is None and not file.path.startswith("s3://"):
+                    raise Mistaken(f"{file.path[:100]!r} has no digest", "admit the order first, or name s3://bucket/key")
+        return orders
+
+
 class FlowRunJob(Frozen):
     """A Prefect flow run, executed on the worker."""
 

@@ -52,7 +52,8 @@ class JobVariables(BaseModel):
     gpu_count: Annotated[int, Field(ge=1, le=8)] = _told(1, "GPUs", "How many of them one pod has.")
     cloud: CloudChoice = _told(
         "secure", "Cloud",
-        "**secure** is RunPod's own data centres; **community** is cheaper and has no network volumes; **any** takes "
+        "**secure** is RunPod's own data centres; **community** is other people's machines: cheaper, without network "
+        "volumes, and they see the keys of your store; **any** takes "
         "whichever is cheaper.")
     data_centers: list[str] = _told(
         [], "Data centres", "Ids such as `EU-RO-1`. Empty: all of them, or with a volume the volume's own.")

@@ -17,6 +17,7 @@ from pydantic import Field
 from callsheet.costs import Outcome, Payer
 from callsheet.errors import NoCapacity, ProviderError, SettingInvalid, StoreError
 from callsheet.pricing import Card, Rate, dearest
+from callsheet.runpod.hire import Note
 from callsheet.runpod.http import PROVIDER
 from callsheet.runpod.life import Life
 from callsheet.runpod.orders import MIN_CUDA, Cloud, PodOrder
@@ -164,7 +165,7 @@ class PodHire:
         return {"mode": "pod", "name": self._wish.name}
 
     async def order(
-        self, attempt: int, note: Callable[[str], Awaitable[None]], check: Callable[[], Awaitable[None]]
+        self, attempt: int, note: Note, check: Callable[[], Awaitable[None]]
     ) -> RentedPod:
         found = [each for each in await self._candidates() if (each.gpu, each.data_center or "") not in self._avoided]
         rates: dict[tuple[str, str], Rate] = {(each.gpu, each.cloud): each.rate for each in found}
@@ -180,7 +181,7 @@ class PodHire:
             rented = self._rented(pod.id, rate, asked, self._now())
             rented.took(pod)
             self._known[pod.id] = rented
-            await note(pod.id)
+            await note(pod.id, rented.rate)
 
         async def given_back(pod: Pod) -> None:
             rented = self._known[pod.id]

@@ -40,6 +40,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_A
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import field_validator
 
+from callsheet import project
 from callsheet.errors import CallsheetError, ProviderError, as_ours
 from callsheet.runpod.adoption import Found
 from callsheet.runpod.attend import Attendance, End
@@ -47,9 +48,12 @@ from callsheet.runpod.client import JobsClient
 from callsheet.runpod.job_variables import JobVariables
 from callsheet.runpod.pods import named, pod_name, release
 from callsheet.settings import Settings
-from tasks.desk import PrefectDesk, payer
-from tasks.left_runs import LeftRuns
-from tasks.renting import Renting
+
+project.importable()        # Prefect loads this wherever it runs, and finds no `tasks` by itself
+
+from tasks.desk import PrefectDesk, payer  # noqa: E402
+from tasks.left_runs import LeftRuns  # noqa: E402
+from tasks.renting import Renting  # noqa: E402
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import Flow, WorkPool

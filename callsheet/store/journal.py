@@ -166,13 +166,21 @@ class Turn:
             self.intent, self._began = written, self.number
             return written.attempt
 
-    def submitted(self, job_id: str) -> None:
-        """Write down the provider's answer. Raises Fenced, StoreError."""
+    def submitted(self, job_id: str, rate: Rate | None = None) -> None:
+        """Write down the provider's answer, with the price that it told. Raises Fenced, StoreError."""
         with self._lock:
             self._append(Submitted(
                 attempt=self.attempt, owner=self.owner, until=self._until(), at=self.journal._now(), job_id=job_id,
-                began=self._began,
+                began=self._began, rate=rate,
             ))
+
+    def told_rate(self) -> Rate | None:
+        """The price that the provider's answer told, to whomever; None where nobody noted one. Raises StoreError."""
+        for number in range(self._began + 1, self.number + 1):
+            entry = _entry(self._log, number)
+            if isinstance(entry, Submitted) and entry.rate is not None:
+                return entry.rate
+        return None
 
     def renew(self) -> bool:
         """Hold it for another lease; False when nothing is open. Raises Fenced, StoreError."""

@@ -43,6 +43,8 @@ class Submitted(Frozen):
     job_id: str = Field(min_length=1)
     began: int
     """Number of the attempt's intent."""
+    rate: Rate | None = None
+    """What it costs, where the answer told."""
 
 
 class Lease(Frozen):

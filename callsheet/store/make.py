@@ -26,7 +26,8 @@ def make(
     wait for it. Raises what `work` raises, after writing the failure into the recipe's log. Work whose lease was
     lost, or could not be renewed in time, is stopped by Fenced when it next tells its progress.
     """
-    with records.claimed(recipe, since) as right:
+    # Who waits for another's work is alive, and says so: a rented machine is given up when nothing moves on it.
+    with records.claimed(recipe, since, lambda: progress(0.0, "another run makes it")) as right:
         if isinstance(right, Record):
             return right, True
 

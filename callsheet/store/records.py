@@ -132,11 +132,13 @@ class Records:
     # ---- the right to make
 
     @contextmanager
-    def claimed(self, recipe: Recipe, since: datetime | None = None) -> Iterator[Claimed | Record]:
+    def claimed(
+        self, recipe: Recipe, since: datetime | None = None, waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[Claimed | Record]:
         """The right to make `recipe`, renewed until the block ends; or the record, if somebody else made it.
 
-        Waits while somebody else holds the right. A holder on this machine whose process is gone is taken
-        over at once, others when their lease has run out.
+        Waits while somebody else holds the right, and calls `waiting` all the while, which may raise to end that. A
+        holder on this machine whose process is gone is taken over at once, others when their lease has run out.
         """
         pause = 0.05
         while True:
@@ -147,6 +149,7 @@ class Records:
             claim = self._try_claim(recipe)
             if claim is not None:
                 break
+            waiting()
             time.sleep(pause * random.uniform(0.7, 1.3))
             pause = min(pause * 1.5, 2.0)
         with claim:

@@ -89,6 +89,25 @@ def test_workers_get_the_store_and_its_keys_and_never_the_accounts_own(account: 
     assert "RUNPOD_API_KEY" not in endpoint["env"]
 
 
+def test_workers_get_prefects_public_address_where_it_is_set(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("up", "--yes")
+    (endpoint,) = account.things["serverless"]
+    assert "PREFECT_API_URL" not in endpoint["env"]
+    monkeypatch.setenv("CALLSHEET_PREFECT_PUBLIC_URL", "https://prefect.studio.example/api")
+    assert "PREFECT_API_URL" in run("up", "--yes")
+    (template,) = account.things["templates"]
+    for thing in (template, account.things["serverless"][0]):
+        assert thing["env"]["PREFECT_API_URL"] == "https://prefect.studio.example/api"
+
+
+def test_a_public_address_of_prefect_that_means_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLSHEET_PREFECT_PUBLIC_URL", "http://localhost:4200/api")
+    with pytest.raises(SettingInvalid, match="this machine alone"):
+        run("up", "--yes")
+
+
 def test_json_has_a_step_each(account: FakeAccount) -> None:
     steps = json.loads(run("up", "--json"))
     assert [(step["verb"], step["what"]) for step in steps] == [

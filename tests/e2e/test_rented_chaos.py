@@ -92,7 +92,7 @@ def test_a_batch_killed_before_the_answer_to_its_submit_goes_on_with_the_same_jo
 POINTS: list[tuple[str, Reached, FaultKind | None]] = [
     ("an intent is written", an_intent, None),
     ("the provider has the job, nobody noted it", a_submit, FaultKind.ANSWER_LOST),
-    ("a submit arrives after the asker's death", an_intent, FaultKind.SLOW),
+    ("a submit arrives after the asker's death", an_intent, FaultKind.REQUEST_LATE),
     ("the first job is noted", lambda before, now: now.submitted > before.submitted, None),
     ("a worker has claimed an attempt", lambda before, now: now.claims > before.claims, None),
     ("the first result is there", lambda before, now: now.results > before.results, None),
@@ -112,7 +112,7 @@ def test_a_batch_killed_at_ten_points_pays_each_recipe_once(studio: Renting, tmp
     for number, (point, reached, fault) in enumerate(POINTS):
         manifest = cast(studio.folder, 2 + number, talking=2 + number)
         if fault is not None:
-            studio.emulator.inject(fault, where=SUBMITS, seconds=3.0 if fault is FaultKind.SLOW else 0.0)
+            studio.emulator.inject(fault, where=SUBMITS, seconds=3.0 if fault is FaultKind.REQUEST_LATE else 0.0)
         with asking(studio, manifest, "endpoint") as asker:
             later = chance.uniform(0.5, 6.0) if "time" in point else 0.0
             assert asker.killed_when(reached, later), f"it had ended before: {point}"
@@ -155,6 +155,7 @@ def site(folder: Path, mode: str, actors: int) -> Iterator[Site]:
     with renting(folder) as rented:
         rented.open_endpoint(workers=2)
         with up(folder, manifest, settings=rented.settings) as house:
+            rented.tell_of_prefect(house.api)
             found = Site(rented, house)
             found.mode(mode)
             yield found

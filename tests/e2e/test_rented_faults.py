@@ -184,9 +184,10 @@ def test_a_submit_that_was_given_up_and_had_arrived_renders_nothing(rental: Rent
 
 
 @soak
-def test_a_slow_submit_is_waited_for(rental: Rental) -> None:
+@pytest.mark.parametrize("kind", [K.SLOW, K.REQUEST_LATE])
+def test_a_slow_submit_is_waited_for(rental: Rental, kind: FaultKind) -> None:
     recipe = fresh()
-    rental.emulator.inject(K.SLOW, where=RUN, seconds=2)
+    rental.emulator.inject(kind, where=RUN, seconds=2)
     assert not rental.make(recipe).error
     rental.assert_paid(recipe, MADE, jobs=1)
 
@@ -205,7 +206,7 @@ def test_a_provider_that_is_down_for_a_while_costs_one_job(rental: Rental) -> No
 # ---- requests: status
 
 @kinds((K.BROKEN, {}), (K.BAD_GATEWAY, {}), (K.BUSY, {}), (K.BUSY, {"seconds": 1}), (K.BROKEN_AFTER, {}),
-       (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.0}), quick=1)
+       (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.0}), (K.REQUEST_LATE, {"seconds": 1.0}), quick=1)
 def test_looking_goes_on_through_what_passes(rental: Rental, case: Any) -> None:
     kind, facts = case
     recipe = fresh()
@@ -247,7 +248,7 @@ def test_a_provider_that_is_silent_for_too_long_is_told_and_nothing_is_paid_twic
 # ---- requests: cancel
 
 @kinds((K.BROKEN, {}), (K.BAD_GATEWAY, {}), (K.BUSY, {}), (K.BUSY, {"seconds": 1.0}), (K.BROKEN_AFTER, {}),
-       (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.0}), quick=1)
+       (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.0}), (K.REQUEST_LATE, {"seconds": 1.0}), quick=1)
 def test_a_run_that_is_stopped_cancels_its_job_through_what_passes(rental: Rental, case: Any) -> None:
     kind, facts = case
     recipe = a_long_clip(next(SEEDS))

@@ -68,6 +68,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     with renting(folder) as studio:
         studio.open_endpoint(workers=2)
         with up(folder, manifest, settings=studio.settings) as house:
+            studio.tell_of_prefect(house.api)
             yield Studio(studio, house, manifest)
     forget(folder)
 

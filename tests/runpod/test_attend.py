@@ -13,7 +13,7 @@ import pytest
 
 from callsheet.costs import CostRow, Kind, Outcome
 from callsheet.errors import StoreError
-from callsheet.pricing import card
+from callsheet.pricing import Rate, card
 from callsheet.runpod.answers import Pod
 from callsheet.runpod.attend import ELSEWHERE, Attendance, End
 from callsheet.runpod.books import Books
@@ -25,7 +25,7 @@ from callsheet.store.budgets import Budgets
 from callsheet.store.journal import Journal
 from callsheet.store.ledger import Ledger
 from callsheet.store.local import LocalStore
-from tests.support.pod_account import A40, Account, FakeDesk, Time, answer
+from tests.support.pod_account import A40, L40S, Account, FakeDesk, Time, answer
 
 RUN = "0c3a1f5e-8f4a-4d55-9a53-6a4f0a0f0001"
 KEY = f"flow_run/{RUN}"
@@ -527,6 +527,22 @@ def test_a_price_that_changed_under_a_pod_is_between_estimate_and_bound(world: W
     (row,) = world.rows()
     paid_s = world.account.paid_s["pod1"]
     assert row.usd <= (60 + 2 * (paid_s - 60)) * 0.79 / 3600 <= row.upper_usd
+
+
+def test_a_pod_that_went_before_its_adopter_saw_it_is_paid_at_its_own_price(world: World) -> None:
+    turn = world.journal().turn(KEY)
+    assert turn is not None
+    turn.intend(0.5, Rate(gpu=L40S, usd_per_second=0.99 / 3600), {})
+    pod = world.account.make(PodOrder(name=pod_name(RUN), image="studio", gpu=A40, data_centers=("EU-RO-1",)))
+    turn.submitted(pod.id, pod.rate)
+    turn.renew()
+    world.time.pass_by(30)
+    world.account.vanish(pod.id)
+    world.desk.set(Phase.FINAL, Outcome.MADE)
+    world.attend()
+    (row,) = world.rows()
+    assert (row.gpu, row.usd_per_second) == (A40, pytest.approx(0.79 / 3600))
+    world.well_ended()
 
 
 def test_an_adopted_pod_surely_was_paid_from_when_it_was_seen_where_its_provider_tells_the_impossible(

@@ -5,6 +5,7 @@ Time stands still unless a test moves it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -280,8 +281,25 @@ def test_the_providers_clock_can_be_wrong(emulator: Emulator) -> None:
     assert rent(emulator)["createdAt"] < right
 
 
-def test_a_slow_request_is_carried_out_though_whoever_sent_it_has_gone(emulator: Emulator) -> None:
-    emulator.inject(FaultKind.SLOW, where="POST /v2/pods", seconds=1)
+def test_a_slow_request_is_carried_out_before_its_answer_comes(emulator: Emulator) -> None:
+    emulator.inject(FaultKind.SLOW, where="POST /v2/pods", seconds=60)
+    order = {"name": "callsheet-slow", "image": "sleepy", "gpu": {"id": "NVIDIA A40"}}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{emulator.api}/v2/pods", json=order, headers={"Authorization": f"Bearer {emulator.key}"},
+                   timeout=0.5, trust_env=False)
+    found = soon(lambda: emulator.ask("GET", "/v2/pods")["pods"], "the pod is there", 10)
+    assert [pod["name"] for pod in found] == ["callsheet-slow"]
+
+
+def test_a_slow_answer_comes_in_the_end(emulator: Emulator) -> None:
+    emulator.inject(FaultKind.SLOW, where="POST /v2/pods", seconds=0.5)
+    began = time.monotonic()
+    assert rent(emulator)["name"] == "callsheet-test"
+    assert time.monotonic() - began >= 0.5
+
+
+def test_a_late_request_is_carried_out_though_whoever_sent_it_has_gone(emulator: Emulator) -> None:
+    emulator.inject(FaultKind.REQUEST_LATE, where="POST /v2/pods", seconds=1)
     order = {"name": "callsheet-late", "image": "sleepy", "gpu": {"id": "NVIDIA A40"}}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{emulator.api}/v2/pods", json=order, headers={"Authorization": f"Bearer {emulator.key}"},

@@ -90,6 +90,33 @@ def test_a_run_that_is_late_or_silent_is_killed(
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
+def test_a_pod_ends_when_its_order_s_time_is_up_however_late_its_run_began(outside: Provider, tmp_path: Path) -> None:
+    until = time.time() + 0.5
+    pod(outside, saying(SLEEP, tmp_path / "pid"), CALLSHEET_POD_UNTIL=f"{until:.3f}").work()
+    assert "it ran over its deadline, which counts from the pod's order" in outside.ends[0]["message"]
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_pod_that_comes_after_its_time_runs_nothing(outside: Provider, tmp_path: Path) -> None:
+    pod(outside, saying("", tmp_path / "pid"), CALLSHEET_POD_UNTIL=f"{time.time() - 1:.3f}").work()
+    assert not (tmp_path / "pid").exists()
+    assert outside.ends[0]["type"] == "CRASHED" and "counts from the pod's order" in outside.ends[0]["message"]
+
+
+def test_a_pod_waits_for_a_server_that_is_away_no_longer_than_its_time(outside: Provider) -> None:
+    outside.prefect_down = True
+    asked: list[float] = []
+    late = pod(outside, SLEEP, CALLSHEET_POD_UNTIL=f"{time.time() + 30:.3f}")
+    late.runs.state = lambda run, patience_s=0.0: asked.append(patience_s)  # type: ignore[assignment, func-returns-value]
+    late.work()
+    assert 0 < asked[0] <= 30
+
+
+def test_the_deadline_holds_too_where_it_is_the_earlier(outside: Provider) -> None:
+    pod(outside, SLEEP, CALLSHEET_POD_DEADLINE_S="0.3", CALLSHEET_POD_UNTIL=f"{time.time() + 600:.3f}").work()
+    assert "it ran over its deadline of 0.3 s" in outside.ends[0]["message"]
+
+
 def test_a_run_whose_heart_beats_is_not_silent(outside: Provider) -> None:
     beating = (
         "import os, pathlib, time\n"
@@ -223,7 +250,7 @@ def test_the_program_deletes_its_pod_after_the_run_and_through_failures(outside:
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [
     {"PREFECT_API_URL": ""}, {"PREFECT__FLOW_RUN_ID": "../.."}, {"PREFECT_CLIENT_CUSTOM_HEADERS": "no json"},
-    {"CALLSHEET_POD_DEADLINE_S": "soon"},
+    {"CALLSHEET_POD_DEADLINE_S": "soon"}, {"CALLSHEET_POD_UNTIL": "soon"},
 ], ids=lambda more: next(iter(more)))
 def test_a_pod_that_is_told_nonsense_deletes_itself(outside: Provider, more: dict[str, str]) -> None:
     outside.state = "COMPLETED"

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ from callsheet.store.base import Outcome
 from callsheet.store.local import LocalStore
 from callsheet.store.make import make
 from callsheet.store.records import Records
-from tests.runpod.test_job_inputs import RECIPE, RUN_ID, flow_run_input, stage_input
+from tests.runpod.test_job_inputs import API, RECIPE, RUN_ID, flow_run_input, stage_input
 from tests.support.prefect_server import unconfigured
 
 FAKE = [sys.executable, str(Path(__file__).parent / "fake_stagehand.py")]
-ENVIRONMENT = {"PATH": os.environ["PATH"]}
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PREFECT_API_URL": API}
 KEY = StageJob.of(RECIPE).key
 PUBLIC = {"job_type": "lipsync_only", "image": "https://a.example/a.png", "audio": "https://a.example/a.wav"}
 
@@ -53,8 +53,11 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "store")
 
 
-def reply_to(backstage: Backstage, fields: Any, job_id: str = "job-1", **options: Any) -> dict[str, Any]:
-    handler = Handler(Settings.load(), ENVIRONMENT, backstage, **options)
+def reply_to(
+    backstage: Backstage, fields: Any, job_id: str = "job-1", environment: Mapping[str, str] = ENVIRONMENT,
+    **options: Any,
+) -> dict[str, Any]:
+    handler = Handler(Settings.load(), environment, backstage, **options)
     return asyncio.run(handler.handle({"id": job_id, "input": fields}))
 
 
@@ -196,13 +199,58 @@ def test_a_flow_run_is_executed_with_its_environment_and_its_exit_code_comes_bac
         f"json.dump([sys.argv[1:], dict(os.environ)], open({str(tmp_path / 'said')!r}, 'w'))\n"
         "raise SystemExit(4)")
     backstage.warm_up()
-    environment = {"PREFECT_API_URL": "https://prefect.example/api", "CALLSHEET_PUBLIC_URL": "https://films.example"}
+    environment = {"PREFECT__WORKER_NAME": "w", "CALLSHEET_PAID_RATE": "0.0003"}
     assert reply_to(backstage, flow_run_input(environment=environment)) == {"exit_code": 4}
     arguments, seen = json.loads((tmp_path / "said").read_text())
     assert arguments == [RUN_ID]
     assert seen["PREFECT__FLOW_RUN_ID"] == RUN_ID
     assert {name: seen[name] for name in environment} == environment
+    assert seen["PREFECT_API_URL"] == API
     assert backstage.pid is None, "the warm models keep the card's memory"
+
+
+@pytest.fixture
+def nothing_runs(flow_run_command: Callable[[str], None], tmp_path: Path) -> Iterator[None]:
+    """The flow's process, if there is one, is found out."""
+    flow_run_command(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    yield
+    assert not (tmp_path / "ran").exists(), "it ran"
+
+
+def test_a_flow_run_of_another_prefect_server_is_refused_and_not_run(
+    backstage: Backstage, store: LocalStore, nothing_runs: None
+) -> None:
+    """Its server could have the worker run anything."""
+    error = reply_to(backstage, flow_run_input(api="http://me:hush@evil.example:4391/api", attempt=1))["error"]
+    assert error["code"] == "request.invalid" and "input.api" in error["message"]
+    assert "http://evil.example:4391" in error["message"] and "https://prefect.example" in error["message"]
+    assert "hush" not in str(error) and "callsheet runpod up" in error["remedy"]
+    assert store.names("claims/") == []
+
+
+def test_a_flow_run_that_brings_its_own_server_is_refused_and_not_run(
+    backstage: Backstage, nothing_runs: None
+) -> None:
+    brought = flow_run_input(environment={"PREFECT_API_URL": "http://evil.example:4391/api"})
+    assert "may not have 'PREFECT_API_URL'" in reply_to(backstage, brought)["error"]["message"]
+
+
+def test_a_worker_whose_template_knows_no_prefect_says_what_to_set(
+    backstage: Backstage, store: LocalStore, nothing_runs: None
+) -> None:
+    error = reply_to(backstage, flow_run_input(attempt=1), environment={"PATH": os.environ["PATH"]})["error"]
+    assert error["code"] == "setting.missing" and "PREFECT_API_URL in the endpoint's template" in error["message"]
+    assert "CALLSHEET_PREFECT_PUBLIC_URL" in error["remedy"] and "callsheet runpod up" in error["remedy"]
+    assert store.names("claims/") == []
+
+
+@pytest.mark.parametrize("own", [f"{API}/", "https://me:hush@PREFECT.example/api"])
+def test_the_same_server_spelt_otherwise_is_the_same(
+    backstage: Backstage, flow_run_command: Callable[[str], None], own: str
+) -> None:
+    flow_run_command("")
+    environment = {**ENVIRONMENT, "PREFECT_API_URL": own}
+    assert reply_to(backstage, flow_run_input(), environment=environment) == {"exit_code": 0}
 
 
 def test_a_flow_run_over_its_deadline_is_stopped(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 import traceback
@@ -172,6 +173,36 @@ def test_the_key_is_in_no_error(answer: Any) -> None:
         call(Script(answer), "POST", json={})
     assert KEY not in "".join(traceback.format_exception(caught.value))
     assert KEY not in repr(caught.value.facts)
+
+
+QUOTED = {"env": {"AWS_SECRET_ACCESS_KEY": 'CANARY/aws+"x', "PEM": "-----BEGIN\nCANARY\npem-----", "SHORT": "on"},
+          "template": [{"env": {"deeper": {"list": ["CANARY-deep"]}}}],
+          "input": {"environment": {"PREFECT_API_KEY": "CANARY-run"}}, "name": "callsheet-x"}
+"""A request of whose values a provider may quote any."""
+
+
+@pytest.mark.parametrize("told", [
+    {"detail": "no", "errors": [f"$.env: {secret!r} does not match"
+                                for secret in (QUOTED["env"]["AWS_SECRET_ACCESS_KEY"], QUOTED["env"]["PEM"])]},
+    {"detail": json.dumps(QUOTED)},
+    {"error": QUOTED},
+    {"message": "-----BEGIN CANARY pem-----"},
+    QUOTED["env"]["PEM"],
+    {"detail": "x" * 290 + "CANARY-deep"},
+    {"detail": "x" * 290 + KEY + " and CANARY-run"},
+], ids=["violations", "as-json", "as-object", "on-one-line", "bare", "cut-in-half", "the-key-cut-in-half"])
+@pytest.mark.parametrize("status", [400, 401, 422, 500])
+def test_no_error_repeats_what_stood_in_a_requests_environment(told: Any, status: int) -> None:
+    with pytest.raises(ProviderError) as caught:
+        call(Script(ok(told, status)), "POST", json=QUOTED)
+    words = "".join(traceback.format_exception(caught.value)) + repr(caught.value.facts)
+    assert "CANARY" not in words and KEY[:6] not in words
+
+
+def test_the_rest_of_a_request_may_be_repeated_and_so_may_short_values() -> None:
+    told = {"detail": "callsheet-x has no cards, SHORT is on"}
+    with pytest.raises(ProviderRefused, match="callsheet-x has no cards, SHORT is on"):
+        call(Script(ok(told, 400)), "POST", json=QUOTED)
 
 
 def test_the_key_is_not_in_the_apis_own_text() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from callsheet.costs import Kind, Outcome
 from callsheet.errors import AnswerUnknown, Fenced, ProviderError, QueueStuck
-from callsheet.pricing import card
+from callsheet.pricing import Rate, card
 from callsheet.runpod.attend import Attendance, End
 from callsheet.runpod.books import Books
 from callsheet.runpod.job_hire import CLAIM_WAIT_S, JobHire
@@ -117,8 +117,8 @@ class World:
 
     def hire(self) -> JobHire:
         return JobHire(
-            self.queue, RUN, {"PREFECT_API_URL": "https://p.example/api"},  # type: ignore[arg-type]
-            (card("A40"), card("L40S")), Claims(self.store), deadline_s=600, quiet_s=200, capacity_s=300,
+            self.queue, RUN, {"PREFECT__WORKER_NAME": "w"},  # type: ignore[arg-type]
+            (card("A40"), card("L40S")), Claims(self.store), api="https://me:hush@p.example/api", deadline_s=600, quiet_s=200, capacity_s=300,
             cancel_grace_s=8, key=KEY, now=self.time.now, sleep=self.time.sleep)
 
 
@@ -140,6 +140,8 @@ def test_a_run_is_one_job_with_its_limits_and_one_row(world: World) -> None:
     assert (end.verdict.outcome, end.machine_id, world.desk.became) == (Outcome.MADE, "job1", None)
     (said,), (policy,) = world.queue.inputs, world.queue.policies
     assert said["job_type"] == "flow_run" and said["flow_run_id"] == str(RUN) and said["attempt"] == 1
+    assert said["api"] == "https://p.example/api" and set(said["environment"]) == {
+        "PREFECT__WORKER_NAME", "CALLSHEET_PAID_RATE"}
     assert policy.execution_s == 600 and policy.ttl_s >= 900
     (row,) = Ledger(world.store).rows()
     assert (row.kind, row.plane, row.provider_id, row.resource) == (Kind.WORK, "endpoint", "abc123", "job1")
@@ -252,7 +254,7 @@ def test_a_submit_that_surely_never_arrived_is_made_in_another_attempt(world: Wo
 
 def test_who_was_taken_over_leaves_its_job_to_the_new_owner(world: World) -> None:
     """Who has adopted it by its claim, or has closed the attempt: then the job ends at once."""
-    async def fenced(job_id: str) -> None:
+    async def fenced(job_id: str, rate: Rate | None) -> None:
         raise Fenced(key=KEY)
 
     async def wanted() -> None:

@@ -10,13 +10,15 @@ import pytest
 from callsheet.errors import RequestInvalid
 from callsheet.jobs.requests import LipsyncOnly
 from callsheet.recipes import EngineId, SegmentRecipe
-from callsheet.runpod.job_inputs import FlowRunJob, StageJob, may_pass, read_work
+from callsheet.runpod.job_inputs import FlowRunJob, StageJob, read_work
+from callsheet.runpod.pod_env import LIFE_SIGNS
 
 RECIPE = SegmentRecipe(
     label="scene 1, segment 1", engine=EngineId(name="placeholder", version=1), scene="a hill", prompt="a hill, night",
     width=128, height=128, num_frames=4, steps=20, cfg=6.0, loras=(), seed=7,
 )
 RUN_ID = "7f0e2d9e-4c1d-4f0a-9a57-0d5b1d0f0a01"
+API = "https://prefect.example/api"
 
 
 def stage_input(**changes: Any) -> dict[str, Any]:
@@ -24,8 +26,7 @@ def stage_input(**changes: Any) -> dict[str, Any]:
 
 
 def flow_run_input(**changes: Any) -> dict[str, Any]:
-    environment = {"PREFECT_API_URL": "https://prefect.example/api"}
-    return {"job_type": "flow_run", "flow_run_id": RUN_ID, "environment": environment, "deadline_s": 60, **changes}
+    return {"job_type": "flow_run", "flow_run_id": RUN_ID, "api": API, "deadline_s": 60, **changes}
 
 
 def test_a_stage_s_recipe_comes_back_as_it_was_sent() -> None:
@@ -55,29 +56,49 @@ def test_a_shoot_needs_orders() -> None:
         read_work({"job_type": "shoot", "orders": []})
 
 
-def test_a_flow_run_brings_only_what_it_may() -> None:
-    work = read_work(flow_run_input())
+BROUGHT = (
+    "PREFECT__FLOW_RUN_ID", "PREFECT__WORKER_ID", "PREFECT__WORKER_NAME", "PREFECT__FLOW_ID", "PREFECT__FLOW_NAME",
+    "PREFECT__DEPLOYMENT_ID", "PREFECT__DEPLOYMENT_NAME", "CALLSHEET_PAID_RATE", "CALLSHEET_PAID_GPU", *LIFE_SIGNS,
+)
+
+
+def test_a_flow_run_brings_what_is_named_here_and_nothing_else() -> None:
+    work = read_work(flow_run_input(environment=dict.fromkeys(BROUGHT, "1")))
     assert isinstance(work, FlowRunJob)
     assert (str(work.flow_run_id), work.key, work.attempt) == (RUN_ID, f"flow_run/{RUN_ID}", None)
-    for name in ("LD_PRELOAD", "PATH", "PYTHONPATH", "RUNPOD_API_KEY", "CALLSHEET_FFMPEG", "CALLSHEET_GPU"):
-        assert not may_pass(name)
-        with pytest.raises(RequestInvalid, match=f"may not have '{name}'"):
-            read_work(flow_run_input(environment={"PREFECT_API_URL": "x", name: "x"}))
-    for name in ("PREFECT_API_KEY", "CALLSHEET_STORE", "AWS_REGION", "R2_BUCKET"):
-        assert may_pass(name)
+    assert set(work.environment) == set(BROUGHT)
+
+
+@pytest.mark.parametrize("name", [
+    "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_CLIENT_CUSTOM_HEADERS", "PREFECT_LOGGING_SETTINGS_PATH",
+    "PREFECT_PROFILES_PATH", "PREFECT__FLOW_ENTRYPOINT", "CALLSHEET_STORE", "CALLSHEET_HOME", "CALLSHEET_PROJECT",
+    "CALLSHEET_RUNPOD_API", "CALLSHEET_PAID_JOB", "CALLSHEET_FFMPEG", "CALLSHEET_GPU", "AWS_ENDPOINT_URL",
+    "AWS_CONFIG_FILE", "R2_ENDPOINT", "LD_PRELOAD", "PATH", "PYTHONPATH", "RUNPOD_API_KEY", "prefect__flow_id", "",
+])
+def test_a_variable_that_could_change_what_a_worker_runs_or_where_it_writes_is_refused(name: str) -> None:
+    with pytest.raises(RequestInvalid, match=f"may not have '{name}'.*template"):
+        read_work(flow_run_input(environment={name: "x"}))
+
+
+def test_the_senders_address_is_read_without_credentials_and_with_one_spelling() -> None:
+    work = read_work(flow_run_input(api="https://me:hush@Prefect.Example/api/"))
+    assert isinstance(work, FlowRunJob) and work.api == API
 
 
 @pytest.mark.parametrize("changes", [
-    {"flow_run_id": "../etc"}, {"deadline_s": 0}, {"deadline_s": 1e9}, {"environment": {}}, {"flow_run_id": None},
+    {"flow_run_id": "../etc"}, {"deadline_s": 0}, {"deadline_s": 1e9}, {"flow_run_id": None},
+    {"api": ""}, {"api": None}, {"api": "prefect"}, {"api": "file:///etc"}, {"api": "http://[x"}, {"api": "https://"},
 ])
 def test_a_flow_run_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(RequestInvalid, match=r"input"):
         read_work(flow_run_input(**changes))
 
 
-def test_a_flow_run_s_environment_is_not_in_its_repr() -> None:
-    work = read_work(flow_run_input(environment={"PREFECT_API_URL": "x", "PREFECT_API_KEY": "hush"}))
-    assert "hush" not in repr(work)
+def test_a_flow_run_without_the_senders_address_is_refused() -> None:
+    fields = flow_run_input()
+    del fields["api"]
+    with pytest.raises(RequestInvalid, match=r"input\.api: is missing"):
+        read_work(fields)
 
 
 def test_public_jobs_are_read_as_everywhere() -> None:

@@ -31,7 +31,7 @@ def settings(**said: str) -> Settings:
 
 def told(of: Settings, **asked: str) -> dict[str, str]:
     return pod_environment(
-        of, flow_run_id="run", api=PUBLIC, deadline_s=600, quiet_s=60, rate=RATE, asked=asked)
+        of, flow_run_id="run", api=PUBLIC, deadline_s=600, until=1_800_000_600.25, quiet_s=60, rate=RATE, asked=asked)
 
 
 def test_a_pod_gets_what_it_needs_and_nothing_of_the_workers_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +45,7 @@ def test_a_pod_gets_what_it_needs_and_nothing_of_the_workers_own(monkeypatch: py
     assert env["CALLSHEET_DELIVERY"] == "s3://films"
     assert (env["PREFECT_API_URL"], env["PREFECT__FLOW_RUN_ID"]) == (PUBLIC, "run")
     assert (env["CALLSHEET_POD_DEADLINE_S"], env["CALLSHEET_POD_QUIET_S"]) == ("600", "60")
+    assert float(env["CALLSHEET_POD_UNTIL"]) == 1_800_000_600.25
     assert (env["CALLSHEET_GPU"], env["CALLSHEET_PAID_PLANE"], env["CALLSHEET_PAID_GPU"]) == ("here", "pod", RATE.gpu)
     assert float(env["CALLSHEET_PAID_RATE"]) == RATE.usd_per_second
 
@@ -52,7 +53,7 @@ def test_a_pod_gets_what_it_needs_and_nothing_of_the_workers_own(monkeypatch: py
 def test_runs_on_rented_machines_give_signs_of_life_three_times_before_they_are_missed() -> None:
     automations = yaml.safe_load((root() / "deployments" / "automations.yaml").read_text())
     missed_s = next(each["trigger"]["within"] for each in automations if each["action"].get("state") == "CRASHED")
-    for env in (told(settings()), job_environment(api=PUBLIC, asked={})):
+    for env in (told(settings()), job_environment(asked={})):
         assert int(env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) * 3 <= missed_s
 
 
@@ -62,7 +63,7 @@ def test_a_local_delivery_is_not_told_to_a_pod_that_could_not_reach_it() -> None
 
 def test_the_pool_may_add_variables_but_not_those_that_keep_a_pod_safe() -> None:
     assert told(settings(), HF_TOKEN="x")["HF_TOKEN"] == "x"
-    for name in ("CALLSHEET_POD_DEADLINE_S", "RUNPOD_API_KEY", "PREFECT_API_URL"):
+    for name in ("CALLSHEET_POD_DEADLINE_S", "CALLSHEET_POD_UNTIL", "RUNPOD_API_KEY", "PREFECT_API_URL"):
         with pytest.raises(SettingInvalid, match=name):
             told(settings(), **{name: "x"})
 
@@ -93,8 +94,14 @@ def test_a_store_in_a_folder_is_refused_unless_pods_are_rehearsed_here(tmp_path:
     assert store_address(settings(CALLSHEET_STORE=folder, CALLSHEET_RUNPOD_API="http://localhost:1")) == folder
 
 
-def test_a_job_brings_no_secret_of_the_workers() -> None:
-    assert job_environment(api=PUBLIC, asked={"PREFECT_API_KEY": "asked-for"}) == {
-        "PREFECT_API_KEY": "asked-for", "PREFECT_API_URL": PUBLIC, **LIFE_SIGNS}
-    with pytest.raises(SettingInvalid, match="template"):
-        job_environment(api=PUBLIC, asked={"LD_PRELOAD": "x"})
+def test_a_job_brings_who_asks_and_signs_of_life() -> None:
+    told = {"PREFECT__WORKER_NAME": "w", "PREFECT__FLOW_ID": "f"}
+    assert job_environment(asked=told) == {**told, **LIFE_SIGNS}
+
+
+@pytest.mark.parametrize("name", [
+    "PREFECT_API_KEY", "PREFECT_LOGGING_LEVEL", "CALLSHEET_STORE", "AWS_REGION", "HF_TOKEN", "LD_PRELOAD"])
+def test_what_a_pool_or_deployment_adds_stays_out_of_a_job_and_belongs_into_the_template(name: str) -> None:
+    with pytest.raises(SettingInvalid, match=rf"env\.{name} .*endpoint's job.*endpoint's template") as refused:
+        job_environment(asked={"PREFECT__WORKER_NAME": "w", name: "canary"})
+    assert "canary" not in str(refused.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import Any, get_args
 from unittest.mock import MagicMock
@@ -93,6 +94,45 @@ def test_prepared_it_bears_the_runs_name_and_no_secret_of_the_worker(monkeypatch
     assert "canary" not in str(made.env) and "127.0.0.1" not in str(made.env)
     assert made.asked["HF_TOKEN"] == "x" and made.asked["PREFECT__WORKER_NAME"] == "w"
     assert made.labels["prefect.io/work-pool-name"] == "gpu"
+
+
+def warned(monkeypatch: pytest.MonkeyPatch, level: int, **values: Any) -> list[str]:
+    """What a worker that has a key for Prefect's API says about its machines'."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    worker, log = RunPodWorker(work_pool_name="gpu"), logging.getLogger("test.worker")
+    said: list[str] = []
+    monkeypatch.setattr(worker, "get_flow_run_logger", lambda flow_run: log)
+    monkeypatch.setattr(log, "handle", lambda record: said.append(record.getMessage()))
+    log.setLevel(level)
+    with temporary_settings({PREFECT_API_AUTH_STRING: "me:canary"}):
+        worker._warn_of_keys(flow_run(), configuration(**values))
+    assert "canary" not in str(said)
+    return said
+
+
+def test_a_key_for_prefect_goes_to_pods_by_a_secret_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    (said,) = warned(monkeypatch, logging.WARNING)
+    assert "{{ prefect.blocks.secret.<name> }}" in said and "PREFECT_API_AUTH_STRING" in said
+    assert warned(monkeypatch, logging.WARNING, env={"PREFECT_API_KEY": "x"}) == []
+
+
+def test_a_key_for_prefect_goes_to_an_endpoint_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    (said,) = warned(monkeypatch, logging.INFO, mode="serverless")
+    assert "template" in said and "block" not in said and "pool" not in said
+
+
+def test_a_secret_block_in_the_pools_env_reaches_the_pod_and_not_the_pool() -> None:
+    class Client:
+        async def read_block_document_by_name(self, name: str, block_type_slug: str) -> Any:
+            assert (name, block_type_slug) == ("prefect-key", "secret")
+            return SimpleNamespace(data={"value": "hush"})
+
+    pool = template()
+    pool["variables"]["properties"]["env"]["default"] = {"PREFECT_API_KEY": "{{ prefect.blocks.secret.prefect-key }}"}
+    made = asyncio.run(RunPodJobConfiguration.from_template_and_values(pool, {}, client=Client()))  # type: ignore[arg-type]
+    assert made.asked == {"PREFECT_API_KEY": "hush"}
+    assert "hush" not in str(pool)
 
 
 @pytest.mark.parametrize(("type_", "name", "phase", "outcome"), [

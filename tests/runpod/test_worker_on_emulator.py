@@ -191,6 +191,22 @@ def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_jo
     assert row.seconds >= 8
 
 
+@pytest.mark.parametrize(("template", "words"), [
+    ({"PREFECT_API_URL": "https://prefect.other.example/api"}, "belong to https://prefect.other.example"),
+    ({}, "PREFECT_API_URL in the endpoint's template is required: set CALLSHEET_PREFECT_PUBLIC_URL"),
+], ids=["another", "none"])
+def test_an_endpoint_that_does_not_know_this_prefect_runs_nothing_and_says_why(
+    studio: Studio, template: dict[str, str], words: str
+) -> None:
+    shared = {"CALLSHEET_STORE": str(studio.folder / "store"), "CALLSHEET_HOME": str(studio.folder)}
+    run = studio.order(8, mode="serverless", endpoint=studio.endpoint(env=shared | template))
+    with studio.worker():
+        until(lambda: studio.state(run) == "CRASHED", "the run is crashed", 90)
+        studio.well_ended()
+    assert words in studio.words(run)
+    assert not (studio.folder / "began").exists()
+
+
 def test_cancelling_a_serverless_run_cancels_its_job(studio: Studio) -> None:
     endpoint = studio.endpoint()
     run = studio.order(300, mode="serverless", endpoint=endpoint)

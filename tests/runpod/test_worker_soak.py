@@ -104,7 +104,7 @@ def known(studio: Studio, run: UUID) -> Any:
 
 
 def slowly(where: str, seconds: float) -> tuple[Fault, ...]:
-    return (Fault(kind=K.SLOW, where=where, seconds=seconds),)
+    return (Fault(kind=K.REQUEST_LATE, where=where, seconds=seconds),)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ BOOT = {"provision_s": 10, "start_s": 10}
 POD_DEATHS = [
     Death("before the intent", point="before the intent", young_s=3),
     Death("after the intent", point="after the intent", ends=("lost", "made")),
-    Death("the request is under way", reached=struck(K.SLOW), faults=slowly(CREATE, 4)),
-    Death("the request arrives after another one", reached=struck(K.SLOW), faults=slowly(CREATE, 25), seconds=20,
+    Death("the request is under way", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 4)),
+    Death("the request arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 25), seconds=20,
           machines=2, ends=("lost", "made")),
     Death("the answer is lost", reached=struck(K.ANSWER_LOST), faults=(Fault(kind=K.ANSWER_LOST, where=CREATE),)),
     Death("created, not noted", point="created, not noted"),
@@ -138,7 +138,7 @@ POD_DEATHS = [
     Death("RUNNING", reached=pod_is("RUNNING"), seconds=12),
     Death("the flow is at work", reached=noted("began"), seconds=12),
     Death("as the flow ends", reached=noted("ended")),
-    Death("while deleting", reached=struck(K.SLOW), faults=slowly(DELETE, 4), account={"start_s": 600},
+    Death("while deleting", reached=struck(K.REQUEST_LATE), faults=slowly(DELETE, 4), account={"start_s": 600},
           cancelled_when=known, ends=("cancelled",)),
     Death("given back, not written down", point="given back, not written down", young_s=3),
     Death("written down, not settled", point="written down, not settled"),
@@ -147,15 +147,15 @@ POD_DEATHS = [
 JOB_DEATHS = [
     Death("before the intent", point="before the intent", young_s=3),
     Death("after the intent", point="after the intent", ends=("lost", "made")),
-    Death("the submit is under way", reached=struck(K.SLOW), faults=slowly(SUBMIT, 4)),
-    Death("the submit arrives after another one", reached=struck(K.SLOW), faults=slowly(SUBMIT, 40), seconds=25,
+    Death("the submit is under way", reached=struck(K.REQUEST_LATE), faults=slowly(SUBMIT, 4)),
+    Death("the submit arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(SUBMIT, 40), seconds=25,
           machines=2, ends=("lost", "made")),
     Death("the answer is lost", reached=struck(K.ANSWER_LOST), faults=(Fault(kind=K.ANSWER_LOST, where=SUBMIT),)),
     Death("submitted, not noted", point="submitted, not noted"),
     Death("IN_QUEUE", reached=job_is("IN_QUEUE"), faults=(Fault(kind=K.THROTTLED, seconds=15),)),
     Death("IN_PROGRESS", reached=job_is("IN_PROGRESS"), seconds=12),
     Death("as the flow ends", reached=noted("ended")),
-    Death("while cancelling", reached=struck(K.SLOW), faults=slowly(CANCEL, 4), seconds=300,
+    Death("while cancelling", reached=struck(K.REQUEST_LATE), faults=slowly(CANCEL, 4), seconds=300,
           cancelled_when=noted("began"), ends=("cancelled",)),
     Death("given back, not written down", point="given back, not written down", young_s=3),
     Death("written down, not settled", point="written down, not settled"),
@@ -216,6 +216,18 @@ def test_a_worker_killed_at_any_point_of_a_jobs_life_costs_no_second_run(studio:
         assert_gone_well(studio, run, death)
 
 
+@pytest.mark.xfail(strict=True, reason="nobody wrote down which pod it was, and it tells of its seconds only by stages")
+def test_a_pod_that_nobody_noted_and_that_ended_by_itself_is_within_the_bound(studio: Studio) -> None:
+    """Its worker dies right after the creation, and the next one comes when the run is over and the pod gone."""
+    run = studio.order(1)
+    with studio.worker("first", "created, not noted") as first:
+        assert first.wait(90) == -signal.SIGKILL
+    until(lambda: studio.state(run) == "COMPLETED" and not studio.pods(), "it is over", 90)
+    with studio.worker("second"):
+        assert studio.notes(run) == ["began", "ended"]
+        studio.well_ended()
+
+
 def test_ten_workers_killed_one_after_the_other_over_one_pod(studio: Studio) -> None:
     """Each as soon as it looks after the pod."""
     run = studio.order(60, deadline_s=600)
@@ -232,7 +244,7 @@ def test_ten_workers_killed_one_after_the_other_over_one_pod(studio: Studio) -> 
 
 FREEZES = [
     (Death("before the request", point="before the request", machines=2, ends=("lost", "made"), seconds=8), "pod"),
-    (Death("the request is under way", reached=struck(K.SLOW), faults=slowly(CREATE, 4), seconds=8), "pod"),
+    (Death("the request is under way", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 4), seconds=8), "pod"),
     (Death("created, not noted", point="created, not noted", seconds=8), "pod"),
     (Death("RUNNING", reached=noted("began"), seconds=20), "pod"),
     (Death("given back, not written down", point="given back, not written down"), "pod"),
@@ -279,7 +291,8 @@ def _stands(pid: int) -> bool:
 
 PASSING: list[tuple[FaultKind, dict[str, float]]] = [
     (K.BUSY, {}), (K.BUSY, {"seconds": 1.0}), (K.BROKEN, {}), (K.BAD_GATEWAY, {}), (K.BROKEN_AFTER, {}),
-    (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.5}), (K.DOWN, {"seconds": 3.0}),
+    (K.ANSWER_LOST, {}), (K.REQUEST_LOST, {}), (K.SLOW, {"seconds": 1.5}),
+    (K.REQUEST_LATE, {"seconds": 1.5}), (K.DOWN, {"seconds": 3.0}),
 ]
 passing = pytest.mark.parametrize(("kind", "facts"), PASSING, ids=[f"{kind}-{len(facts)}" for kind, facts in PASSING])
 REFUSED = [(K.DENIED, "refused the key (401 to ", "check RUNPOD_API_KEY"),
@@ -434,8 +447,10 @@ def test_a_pod_that_vanishes_crashes_its_run_with_the_reason(studio: Studio, sec
         studio.emulator.inject(K.POD_VANISHED, seconds=0)
         until(lambda: studio.state(run) == "CRASHED", "the run is crashed", 60)
         studio.well_ended()
-    assert "is gone: deleted, or its machine failed" in studio.words(run)
-    assert len(studio.pods_of(run)) == 1 and studio.ends(run) == ["lost"]
+    by_the_worker = "is gone: deleted, or its machine failed" in studio.words(run), ["lost"]
+    from_inside = "the pod was stopped by SIGTERM" in studio.words(run), ["failed"]
+    assert (True, studio.ends(run)) in (by_the_worker, from_inside), studio.words(run)
+    assert len(studio.pods_of(run)) == 1
     studio.ledger_is_the_bill()
 
 

@@ -98,8 +98,9 @@ class Studio:
         return asyncio.run(ordered())
 
     def endpoint(self, **options: Any) -> str:
-        """An endpoint whose workers share this studio's store."""
-        shared = {"CALLSHEET_STORE": str(self.folder / "store"), "CALLSHEET_HOME": str(self.folder)}
+        """An endpoint whose workers share this studio's store, and know its Prefect server."""
+        shared = {"CALLSHEET_STORE": str(self.folder / "store"), "CALLSHEET_HOME": str(self.folder),
+                  "PREFECT_API_URL": str(PREFECT_API_URL.value())}
         return self.emulator.endpoint(IMAGE, **{"max_workers": 1, "env": shared, **options})
 
     def run(self, flow_run_id: UUID) -> FlowRun:

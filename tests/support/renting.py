@@ -63,6 +63,12 @@ class Renting:
         self.extra["RUNPOD_ENDPOINT_ID"] = self.emulator.endpoint(IMAGE, max_workers=workers, env=shared, **options)
         return self.extra["RUNPOD_ENDPOINT_ID"]
 
+    def tell_of_prefect(self, api: str) -> None:
+        """Prefect's address for the endpoint's workers, as `callsheet runpod up` puts it; before the first of them."""
+        path = f"/v2/serverless/{self.extra['RUNPOD_ENDPOINT_ID']}"
+        env = self.emulator.ask("GET", path)["env"]
+        self.emulator.ask("PATCH", path, {"env": {**env, "PREFECT_API_URL": api}})
+
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
         """The command line in a process of its own."""
         return subprocess.Popen(

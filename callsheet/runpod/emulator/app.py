@@ -18,6 +18,7 @@ from starlette.routing import Route
 from callsheet.runpod.emulator import http_catalogue, http_control, http_emulator, http_jobs, http_worker
 from callsheet.runpod.emulator.faults import Fault, FaultKind, matches
 from callsheet.runpod.emulator.limits import Limits
+from callsheet.runpod.emulator.privacy import called_here
 from callsheet.runpod.emulator.refusals import Cut, Refusal
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _refusal(path: str, refusal: Refusal) -> Response:
 
 
 class Gate:
-    """Checks keys and lets injected faults of requests strike, around the application."""
+    """Checks names and keys and lets injected faults of requests strike, around the application."""
 
     def __init__(self, app: ASGIApp, world: World) -> None:
         self._app, self._world = app, world
@@ -79,6 +80,8 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
+        if not called_here([value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]):
+            raise Refusal(421, "the emulator answers to 127.0.0.1, [::1] and localhost alone: ask under such a name")
         if path.startswith("/emulator/"):
             self._admit(scope)
             await self._app(scope, receive, send)
@@ -92,7 +95,21 @@ class Gate:
         if self._take(FaultKind.BROKEN_AFTER, label, path):
             await self._app(scope, receive, _drop)
             raise Refusal(500, "a fault was injected")
+        if fault := self._take(FaultKind.SLOW, label, path):
+            await self._answer_late(scope, receive, send, fault.seconds)
+            return
         await self._app(scope, receive, send)
+
+    async def _answer_late(self, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
+        kept: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            kept.append(message)
+
+        await self._app(scope, await _received(receive), keep)
+        await asyncio.sleep(seconds)
+        for message in kept:
+            await send(message)
 
     def _take(self, kind: FaultKind, label: str, path: str) -> Fault | None:
         """The fault that strikes a request. A fault without a pattern spares the workers' own plane."""
@@ -109,7 +126,7 @@ class Gate:
             raise Cut
         if self._take(FaultKind.REQUEST_LOST, label, path):
             raise Cut
-        if fault := self._take(FaultKind.SLOW, label, path):
+        if fault := self._take(FaultKind.REQUEST_LATE, label, path):
             receive = await _received(receive)
             await asyncio.sleep(fault.seconds)
         for kind, status in _REFUSING.items():

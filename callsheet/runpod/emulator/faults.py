@@ -40,7 +40,9 @@ class FaultKind(StrEnum):
     REQUEST_LOST = "request_lost"
     """The connection is cut, and nothing was done."""
     SLOW = "slow"
-    """Carried out and answered after `seconds` real ones."""
+    """Carried out at once, and answered after `seconds` real ones."""
+    REQUEST_LATE = "request_late"
+    """Carried out and answered only after `seconds` real ones, though whoever sent it may have gone by then."""
     DOWN = "down"
     """For `seconds` real ones every such request is cut, nothing is done."""
 
@@ -115,8 +117,8 @@ AT_ONCE = frozenset({FaultKind.NO_WORKERS, FaultKind.MAX_ZERO, FaultKind.PRICE_C
 AGED = frozenset({FaultKind.TIMED_OUT, FaultKind.VANISHED, FaultKind.CRASH, FaultKind.HEARTBEAT_LOST,
                   FaultKind.WORKER_FROZEN, FaultKind.POD_VANISHED, FaultKind.POD_FROZEN})
 """Their `seconds` are an age; there is no counting of occasions, so `after` is refused."""
-TIMED = AGED | {FaultKind.BUSY, FaultKind.SLOW, FaultKind.DOWN, FaultKind.THROTTLED, FaultKind.WEBHOOK_LATE,
-                FaultKind.CLOCK_SKEW}
+TIMED = AGED | {FaultKind.BUSY, FaultKind.SLOW, FaultKind.REQUEST_LATE, FaultKind.DOWN, FaultKind.THROTTLED,
+                FaultKind.WEBHOOK_LATE, FaultKind.CLOCK_SKEW}
 VALUED = frozenset({FaultKind.OUTPUT_ERRORS, FaultKind.OUTPUT_REPLACED, FaultKind.PROGRESS_AFTER_DONE,
                     FaultKind.PRICE_CHANGE})
 

@@ -58,7 +58,10 @@ class Machines:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def start(self, id_: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a container's process. Its environment is `environment` and a few basics, not ours."""
+        """Start a container's process. Its environment is `environment` and a few basics, not ours.
+
+        Where its programs are found is ours to say: whoever orders a container chooses among `images` alone.
+        """
         log = self.log(id_)
         log.parent.mkdir(parents=True, exist_ok=True)
         self._number += 1
@@ -67,13 +70,12 @@ class Machines:
         folder = home / "work" / str(self._number)
         for each in (folder, home / "tmp"):
             each.mkdir(parents=True, exist_ok=True)
-        basics = {
-            "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(home),
-            "TMPDIR": str(home / "tmp"), "PYTHONPATH": self._python_path, "PYTHONUNBUFFERED": "1",
-        }
+        basics = {"LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(home / "tmp"), "PYTHONUNBUFFERED": "1"}
+        fixed = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": self._python_path,
+                 MARK: self.mark, MACHINE: token}
         with log.open("ab") as out:
             process = subprocess.Popen(
-                list(command), env={**basics, **environment, MARK: self.mark, MACHINE: token}, cwd=folder,
+                list(command), env={**basics, **environment, **fixed}, cwd=folder,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             )
         self._running[id_] = Machine(token, process, folder)

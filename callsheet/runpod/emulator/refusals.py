@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 TITLES = {400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-          405: "Method Not Allowed", 409: "Conflict", 422: "Unprocessable Entity", 429: "Too Many Requests",
-          500: "Internal Server Error", 502: "Bad Gateway"}
+          405: "Method Not Allowed", 409: "Conflict", 421: "Misdirected Request", 422: "Unprocessable Entity",
+          429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway"}
 
 
 class Refusal(Exception):

@@ -25,6 +25,7 @@ from callsheet.errors import ServerDied
 from callsheet.runpod.emulator.faults import Fault, FaultKind
 from callsheet.runpod.emulator.machines import sweep
 from callsheet.runpod.emulator.options import Options
+from callsheet.runpod.emulator.privacy import close_folder
 
 START_S = 60.0
 STOP_S = 20.0
@@ -64,7 +65,7 @@ class Emulator:
 
     def start(self, port: int = 0) -> None:
         """Start it, and wait until it answers. Raises ServerDied."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        close_folder(self.folder)
         log = self.folder / "emulator.log"
         with log.open("ab") as words:
             self._process = subprocess.Popen(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from callsheet.runpod.emulator.privacy import close_file, close_folder
 from callsheet.runpod.emulator.rows import Endpoint, Job, Life, Pod, Row, Template, Volume, Worker
 
 R = TypeVar("R", bound=Row)
@@ -48,7 +49,10 @@ class State:
     """The tables, and single facts by name."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        close_folder(path.parent)
+        close_file(path)
+        for beside in path.parent.glob(f"{path.name}-*"):          # new ones get the database's own mode
+            beside.chmod(0o600)
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")        # a killed process loses nothing; a power cut may
