@@ -158,7 +158,8 @@ def payer(run: FlowRun) -> Payer:
     only = orders[0] if isinstance(orders, list) and len(orders) == 1 and isinstance(orders[0], Mapping) else {}
     named = tuple(dict.fromkeys(actors(parameters)))
     return Payer(
-        run=batch or run.name, order=str(only.get("job_id") or ""), actor=named[0] if len(named) == 1 else "",
+        run=batch or str(only.get("title") or "") or run.name, order=str(only.get("job_id") or ""),
+        actor=named[0] if len(named) == 1 else "",
         label=run.name, budgets=(f"batch/{batch}",) if batch else (),
     )
 

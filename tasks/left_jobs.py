@@ -26,7 +26,7 @@ from callsheet.store.records import Record
 from tasks.direct import logger
 from tasks.job_books import Books
 from tasks.job_watch import ended_as, remembered
-from tasks.planes import planes
+from tasks.planes import check_endpoint, planes
 from tasks.run import current
 from tasks.spending import budgets, ledger
 
@@ -39,8 +39,11 @@ class GoesOn(ProviderError):
 
 
 def settle_before() -> None:
-    """Before an endpoint is asked for more: what was paid for dead askers counts in the budgets too."""
+    """Before an endpoint is asked for more: whether it can be, and what was paid for dead askers, which counts in the
+    budgets too. Raises SettingMissing, SettingInvalid, ProviderError.
+    """
     if current().gpu is Gpu.ENDPOINT:
+        asyncio.run(check_endpoint(current().settings))
         try:
             for line in asyncio.run(settle_left_jobs()):
                 logger().info(line)

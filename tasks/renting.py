@@ -7,6 +7,7 @@ callsheet/runpod/attend.py.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -72,12 +73,12 @@ class Renting:
         api = api_address(self.settings, self.prefect)
         cards = tuple(card(name) for name in asked.cards) or self.settings.cards
         if asked.mode == "serverless":
-            return self._job_hire(flow_run_id, asked, job_environment(api=api, asked=env), cards, books)
+            return self._job_hire(flow_run_id, api, asked, job_environment(asked=env), cards, books)
 
-        def environment(rate: Rate) -> dict[str, str]:
+        def environment(rate: Rate) -> dict[str, str]:  # when a pod is ordered: its time begins then
             return pod_environment(
                 self.settings, flow_run_id=str(flow_run_id), api=api, deadline_s=asked.deadline_s,
-                quiet_s=asked.quiet_s, rate=rate, asked=env)
+                until=time.time() + asked.deadline_s, quiet_s=asked.quiet_s, rate=rate, asked=env)
 
         environment(Rate(gpu="", usd_per_second=0.0))
         limits = Limits(
@@ -131,7 +132,8 @@ class Renting:
             payer=books.payer)
 
     def _job_hire(
-        self, flow_run_id: UUID, asked: JobVariables, env: Mapping[str, str], cards: Sequence[Card], books: Books
+        self, flow_run_id: UUID, api: str, asked: JobVariables, env: Mapping[str, str], cards: Sequence[Card],
+        books: Books,
     ) -> JobHire:
         endpoint = asked.endpoint or self.settings.runpod_endpoint
         if endpoint is None:
@@ -139,7 +141,7 @@ class Renting:
                 subject="the endpoint's id", variable="RUNPOD_ENDPOINT_ID, or `endpoint` among the job variables")
         return JobHire(
             JobsClient(self.jobs, endpoint, self.control), flow_run_id, env, cards, _Claims(self.store, books),
-            deadline_s=asked.deadline_s, quiet_s=asked.quiet_s, capacity_s=asked.capacity_s,
+            api=api, deadline_s=asked.deadline_s, quiet_s=asked.quiet_s, capacity_s=asked.capacity_s,
             cancel_grace_s=asked.cancel_grace_s, key=books.key, payer=books.payer,
         )
 

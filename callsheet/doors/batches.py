@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def produce_all(
     settings = Settings.load()
     rows = _checked(manifest, only, settings)
     check_writable(manifest, only)
+    check_place(gpu, settings)
     bars = totals(rows)
     if not settings.home.exists():
         out.print(f"[dim]state goes into {escape(str(settings.home))} (new)[/]")
@@ -60,6 +62,16 @@ def produce_all(
             )
         sheet = backends(settings)[1].url_of(keys.contact_sheet(manifest.stem, part=bool(only)))
     return made, sheet
+
+
+def check_place(gpu: Gpu | None, settings: Settings) -> None:
+    """Whether GPU work can go where it is to go, before a server starts. Raises InputError, ProviderError."""
+    where = settings.gpu_place if gpu in (None, Gpu.AUTO) else gpu
+    if where is Gpu.ENDPOINT:
+        project.importable()
+        from tasks.planes import check_endpoint
+
+        asyncio.run(check_endpoint(settings))
 
 
 def plan_all(

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from callsheet.doors.finding import ADDRESSES, Check, Finding, Level, Site, from_error
+from callsheet.doors.finding import Check, Finding, Level, Site, from_error
 from callsheet.doors.flow_runs import address_of
 from callsheet.errors import CallsheetError, ProviderError, SettingMissing
 from callsheet.models import Gpu
@@ -54,6 +54,10 @@ def endpoint(site: Site) -> Finding:
     if not found.workers.max:
         return Finding("runpod endpoint", worst, f"{found.name} sleeps: it may have 0 workers, so jobs wait for ever",
                        f"{_UP} --yes, which wakes it: RunPod lowers the maximum of endpoints that are idle for a week")
+    there = found.env.get("CALLSHEET_STORE")
+    if there and there != settings.store:
+        return Finding("runpod endpoint", worst, f"{found.name} puts results into {there}, runs look in "
+                       f"{settings.store}", f"{_UP} --yes, or set CALLSHEET_STORE")
     workers = _ask(site, lambda control: control.workers(found.id))
     return _of_workers(found.name, found.workers.max, workers)
 
@@ -111,6 +115,8 @@ def cards(site: Site) -> Finding:
 def way_back(site: Site) -> Finding:
     """Whether pods are told an address of Prefect's API that they can reach."""
     settings = site.settings
+    if settings.gpu_place is not Gpu.POOL and not settings.prefect_public_url:
+        return Finding("runpod and prefect", Level.OK, "only the pool needs a way back to Prefect")
     try:
         address = api_address(settings, address_of(settings, site.environment))
     except CallsheetError as error:
@@ -125,10 +131,9 @@ def _bad(settings: Settings, *needed_by: Gpu) -> Level:
 
 def _ask(site: Site, question: Callable[[Control], Coroutine[Any, Any, T]]) -> T:
     """One question to the control plane. Raises ProviderError."""
-    key, own = site.settings.runpod_api_key, site.settings.runpod_api
+    key = site.settings.runpod_api_key
     assert key is not None, "these checks are made with a key only"
-    address = own if own != ADDRESSES["RunPod"] else site.addresses["RunPod"]
-    return asyncio.run(question(Control(Api(address, key))))
+    return asyncio.run(question(Control(Api(site.address("RunPod"), key))))
 
 
 def _unanswered(name: str, look: Callable[[Site], Finding]) -> Callable[[Site], Finding]:

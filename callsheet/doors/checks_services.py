@@ -140,7 +140,7 @@ def runpod(site: Site) -> Finding:
         return Finding("runpod", Level.OK, f"{missing.what} for GPU work there; without one it runs here", missing.fix)
     import httpx
 
-    address = site.addresses["RunPod"]
+    address = site.address("RunPod")
     try:
         with client(address, _ANSWER_S) as web:
             status = web.get(f"{address}/v2/pods", headers={"authorization": f"Bearer {key.get_secret_value()}"}
@@ -148,12 +148,12 @@ def runpod(site: Site) -> Finding:
     except (httpx.HTTPError, ValueError) as error:       # its words could quote the key
         return Finding("runpod", Level.WARNING, f"{host_of(address)} did not answer ({type(error).__name__}), so the "
                        "key could not be tried", "check the network, a proxy or a firewall, and RUNPOD_API_KEY")
-    return _runpod(status, site.settings.gpu)
+    return _runpod(status, site.settings.gpu_place)
 
 
 def _runpod(status: int, gpu: Gpu) -> Finding:
     if status == 200:
-        where = "in the gpu work pool" if gpu is Gpu.POOL else "here"
+        where = {Gpu.POOL: "on the work pool runpod", Gpu.ENDPOINT: "at the endpoint"}.get(gpu, "here")
         return Finding("runpod", Level.OK, f"the RunPod API key is valid; GPU work runs {where}")
     if status == 401:
         return Finding("runpod", Level.PROBLEM, "RunPod refuses the API key (401)",
@@ -186,7 +186,7 @@ def _services(site: Site) -> Iterator[tuple[str, str]]:
     settings = site.settings
     keys = {"RunPod": settings.runpod_api_key, "ElevenLabs": settings.elevenlabs_api_key,
             "Hugging Face": settings.hf_token, "OpenAI": settings.openai_api_key}
-    yield from ((name, site.addresses[name]) for name, key in keys.items() if key)
+    yield from ((name, site.address(name)) for name, key in keys.items() if key)
     used = _used(settings)
     if settings.r2_bucket in used and settings.r2_endpoint:
         yield "R2", settings.r2_endpoint

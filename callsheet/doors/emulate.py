@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+
 from rich.console import Console
 
 from callsheet.errors import ServerError

@@ -57,6 +57,12 @@ class Site:
     addresses: Mapping[str, str] = field(default_factory=lambda: ADDRESSES)
 
 
+    def address(self, name: str) -> str:
+        """Where a service is asked: another RunPod, such as an emulator, may be configured."""
+        own = self.settings.runpod_api
+        return own if name == "RunPod" and own != ADDRESSES["RunPod"] else self.addresses[name]
+
+
 @dataclass(frozen=True)
 class Check:
     """A question to a site, and the seconds it may take. `late` is the level of one that does not end in time."""

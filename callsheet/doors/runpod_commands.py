@@ -28,7 +28,7 @@ from callsheet.errors import InputError, SettingMissing
 from callsheet.pricing import HOUR_S
 from callsheet.runpod.answers import Endpoint, Pod, Worker
 from callsheet.runpod.control import Control
-from callsheet.runpod.pod_env import PASSED, rehearsed, store_address
+from callsheet.runpod.pod_env import PASSED, api_address, rehearsed, store_address
 from callsheet.runpod.pods import PREFIX
 from callsheet.runpod.provision import LEAST_GB, Step, Wanted, plan
 from callsheet.runpod.provisioning import apply, look
@@ -93,8 +93,13 @@ def wanted_of(settings: Settings, warm: int, most: int, volume_gb: int, data_cen
 
 
 def worker_variables(settings: Settings) -> dict[str, str]:
-    """What the endpoint's workers are told: where results go, and with which keys. Never the account's own key."""
+    """What the endpoint's workers are told: where results go, with which keys, and whose flow runs they take.
+
+    Never the account's own key. Raises SettingInvalid.
+    """
     told = {"CALLSHEET_STORE": store_address(settings), "CALLSHEET_GPU": "here"}
+    if settings.prefect_public_url:
+        told["PREFECT_API_URL"] = api_address(settings, None)
     if settings.delivery.startswith("s3://") or rehearsed(settings):
         told["CALLSHEET_DELIVERY"] = settings.delivery
     for field in PASSED:
@@ -244,6 +249,8 @@ def status(as_json: AsJson = False) -> None:
                   f"now {_counted(workers)}")
         if not limits.max:
             out.print("[yellow]its maximum is 0 workers, so jobs wait for ever: callsheet runpod up --yes wakes it[/]")
+    elif not settings.runpod_endpoint:
+        out.print("no endpoint is set: RUNPOD_ENDPOINT_ID (callsheet runpod up tells it)")
     paid = sum(pod.cost for pod in pods)
     out.print(f"\n{len(pods)} {'pod' if len(pods) == 1 else 'pods'} of ours, {paid:.2f} $/h")
 

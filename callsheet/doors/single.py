@@ -11,6 +11,7 @@ from rich.console import Console
 
 from callsheet.dialogue import find_actor, parse_dialogue
 from callsheet.doors import terminal
+from callsheet.doors.batches import check_place
 from callsheet.doors.interrupt import interruptible
 from callsheet.doors.preview import planned
 from callsheet.doors.served import served
@@ -76,6 +77,7 @@ def produce_one(order: Order, gpu: Gpu | None, refresh: Sequence[Stage], out: Co
     from tasks.run import running, watching
 
     settings = Settings.load()
+    check_place(gpu, settings)
     with running("plan") as run:
         order = admit(order, run.sources)
         whole, plan = planned(order, run)

@@ -96,7 +96,9 @@ def _money(made: Sequence[Production]) -> str:
     cost, expected = sum(p.cost_usd for p in made), sum(p.estimate_usd for p in made)
     if not cost and not expected:
         return ""
-    return f"; GPU work ${cost:.4f} so far, ${expected:.4f} was expected of this run (callsheet costs tells more)"
+    return (
+        f"; GPU work at most ${cost:.4f} so far, ${expected:.4f} was expected of this run (callsheet costs tells more)"
+    )
 
 
 def error(out: Console, problem: CallsheetError) -> None:

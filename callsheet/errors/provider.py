@@ -100,6 +100,12 @@ class NoImages(ProviderError):
     retryable = False
 
 
+_RAISED_BY = {
+    "batch": "--budget or CALLSHEET_BUDGET_BATCH", "day": "CALLSHEET_BUDGET_DAY",
+    "order": "the manifest's column budget, or CALLSHEET_BUDGET_ORDER",
+}
+
+
 class BudgetExceeded(CallsheetError):
     """Nothing was submitted: what was made stays, and a larger budget goes on from there."""
 
@@ -107,4 +113,9 @@ class BudgetExceeded(CallsheetError):
     summary = (
         "the budget of {scope} is ${hard:.2f}: ${spent:.2f} is spent or promised, and {what} could cost ${worst:.2f}"
     )
-    remedy = "raise it and run again: finished work is kept and not paid again"
+    remedy = "raise it ({how}) and run again: finished work is kept and not paid again"
+
+    @property
+    def fix(self) -> str:
+        kind = str(self.facts.get("scope", "")).partition("/")[0]
+        return self.remedy.format(how=_RAISED_BY.get(kind, "whoever set it knows where"))

@@ -5,14 +5,18 @@
 A container that exits is started again and paid for, so this program ends only when its pod is deleted; until then
 it asks for that again and again. It stops the flow run itself at its deadline, when nothing has moved for too long,
 and when the server says that the run is cancelled or over. Started a second time, it runs nothing and deletes.
+The deadline counts from the flow's start, and ends with the pod's own time, which counts from its order: a pod that
+booted for long does not outlive what was promised for it, even when nobody is left to delete it.
 
-What it is told by the worker: PREFECT_API_URL, PREFECT__FLOW_RUN_ID, CALLSHEET_POD_DEADLINE_S, CALLSHEET_POD_QUIET_S,
-CALLSHEET_RUNPOD_API; by RunPod: RUNPOD_POD_ID, RUNPOD_API_KEY, which may delete this pod and nothing else.
+What it is told by the worker: PREFECT_API_URL, PREFECT__FLOW_RUN_ID, CALLSHEET_POD_DEADLINE_S, CALLSHEET_POD_UNTIL
+(seconds since 1970), CALLSHEET_POD_QUIET_S, CALLSHEET_RUNPOD_API; by RunPod: RUNPOD_POD_ID, RUNPOD_API_KEY, which may
+delete this pod and nothing else.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -41,6 +45,8 @@ CANCEL_GRACE_S = 5.0
 FINISH_GRACE_S = 60.0
 """For a run that is over to send its last logs and events."""
 
+_TOO_LATE = "it ran over its deadline, which counts from the pod's order"
+
 LOG = logging.getLogger("callsheet.pod")
 
 
@@ -54,6 +60,8 @@ class Shift:
     quiet_s: float
     folder: Path
     """Where the marker and the heartbeat lie; on the container's disk, so that a restart finds them."""
+    until: float = math.inf
+    """Seconds since 1970, when all is over, however late it began."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Shift:
@@ -65,11 +73,16 @@ class Shift:
             deadline_s=_seconds(environment, "CALLSHEET_POD_DEADLINE_S", DEADLINE_S),
             quiet_s=_seconds(environment, "CALLSHEET_POD_QUIET_S", QUIET_S),
             folder=Path(tempfile.gettempdir()) / f"callsheet-pod-{pod_id or os.getpid()}",
+            until=_seconds(environment, "CALLSHEET_POD_UNTIL", math.inf),
         )
 
     @property
     def marker(self) -> Path:
         return self.folder / f"begun-{self.flow_run_id}"
+
+    @property
+    def left_s(self) -> float:
+        return self.until - time.time()
 
     @property
     def heartbeat(self) -> Path:
@@ -95,7 +108,7 @@ class Pod:
     def work(self) -> None:
         """Run it, unless it is over, or runs or ran already; leave it with a final state."""
         shift = self.shift
-        state = self.runs.state(shift.flow_run_id, patience_s=120)
+        state = self.runs.state(shift.flow_run_id, patience_s=max(0.0, min(120.0, shift.left_s)))
         if state is None:
             LOG.error("the server has no flow run %s, or does not answer", shift.flow_run_id)
         elif state.final:
@@ -106,6 +119,8 @@ class Pod:
             LOG.error("flow run %s is running on another machine", shift.flow_run_id)
         elif state.kind == "CANCELLING":
             self._conclude("cancelled while the pod started")
+        elif shift.left_s <= 0:
+            self._conclude(_TOO_LATE)
         else:
             shift.folder.mkdir(parents=True, exist_ok=True)
             shift.marker.touch()
@@ -132,6 +147,8 @@ class Pod:
             now = time.monotonic()
             if self._stopped:
                 return self._stopped
+            if self.shift.left_s <= 0:
+                return _TOO_LATE
             if now - began > self.shift.deadline_s:
                 return f"it ran over its deadline of {self.shift.deadline_s:g} s"
             if pulse.quiet_s() > self.shift.quiet_s:
@@ -147,7 +164,7 @@ class Pod:
     def _let_end(self, family: Family, state: State) -> str:
         """The server says that it is over: wait a little for the process to see it too."""
         grace_s = FINISH_GRACE_S if state.kind in ("COMPLETED", "FAILED") else CANCEL_GRACE_S
-        end = time.monotonic() + grace_s
+        end = time.monotonic() + min(grace_s, self.shift.left_s)
         while family.code is None and time.monotonic() < end and not self._stopped:
             time.sleep(POLL_S)
         return f"the server says {state.name}"

@@ -4,7 +4,8 @@
 
 The worker loop is the provider's SDK. The handler itself only checks, claims and tells: GPU work is done by a process
 that can be killed (backstage.py, stagehand.py), flow runs by Prefect's own. What was made is in the store before the
-reply goes out, so a reply holds names and addresses, never bytes. A job that fails has `error: {code, message,
+reply goes out, so a reply holds names and addresses, never bytes. Flow runs are those of the Prefect server that the
+endpoint's template names, PREFECT_API_URL: a job cannot name another one. A job that fails has `error: {code, message,
 remedy}` in its reply, which the SDK makes the job's own error.
 """
 
@@ -18,14 +19,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from callsheet import project
-from callsheet.errors import CallsheetError, JobTimedOut, SettingMissing
+from callsheet.errors import CallsheetError, JobTimedOut, RequestInvalid, SettingMissing
 from callsheet.jobs.base import Request
 from callsheet.jobs.reply import Reply, Trouble
 from callsheet.runpod.backstage import Backstage, Heard
 from callsheet.runpod.children import Family
 from callsheet.runpod.job_inputs import FlowRunJob, StageJob, Work, read_work
+from callsheet.runpod.pod_env import place_of
 from callsheet.runpod.pulse import HEARTBEAT, Pulse
 from callsheet.runpod.volume import worker_environment
 from callsheet.settings import Settings
@@ -71,6 +74,7 @@ class Handler:
         try:
             work = read_work(job.get("input"))
             self._insist_on_a_delivery(work)
+            self._insist_on_our_prefect(work)
             return _fitting(await self._claimed_by_another(work, job["id"]) or await self._perform(work, job))
         except Exception as error:
             request = work if isinstance(work, Request) else None
@@ -137,6 +141,23 @@ class Handler:
         if isinstance(work, Request) and not (given.delivery_place or given.r2_bucket or given.aws_user_images_bucket):
             raise SettingMissing(subject="A place for deliveries", variable="CALLSHEET_DELIVERY or R2_BUCKET")
 
+    def _insist_on_our_prefect(self, work: Work) -> None:
+        # Another server's flow runs could be any program, run with this worker's keys.
+        if not isinstance(work, FlowRunJob):
+            return
+        own = self._environment.get("PREFECT_API_URL")
+        if not own:
+            raise SettingMissing(
+                subject="PREFECT_API_URL in the endpoint's template",
+                variable="CALLSHEET_PREFECT_PUBLIC_URL to the address under which machines reach Prefect's API, and "
+                         "run `callsheet runpod up --yes`")
+        if work.api != place_of(own):
+            raise RequestInvalid(
+                field="input.api",
+                detail=f"names Prefect's API at {_site(work.api)}, and workers of this endpoint belong to {_site(own)}",
+                remedy="send the run to its own studio's endpoint; if the address has changed, set "
+                       "CALLSHEET_PREFECT_PUBLIC_URL and run `callsheet runpod up --yes`")
+
     async def _flow_run(self, work: FlowRunJob, job_id: str) -> dict[str, Any]:
         run_id = str(work.flow_run_id)
         with private_folder() as folder:
@@ -164,6 +185,12 @@ class Handler:
             "CALLSHEET_PAID_PLANE": "endpoint", "CALLSHEET_PAID_JOB": job_id,
             "CALLSHEET_PAID_PROVIDER": self._endpoint,
         }
+
+
+def _site(api: str) -> str:
+    """Scheme and host of an address."""
+    parts = urlsplit(place_of(api))
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _fitting(reply: dict[str, Any]) -> dict[str, Any]:

@@ -157,10 +157,11 @@ class JobHire:
 
     def __init__(
         self, jobs: JobsClient, flow_run_id: UUID, environment: Mapping[str, str], cards: Sequence[Card],
-        claims: Claims, *, deadline_s: float, quiet_s: float, capacity_s: float, cancel_grace_s: float, key: str = "",
-        payer: Payer | None = None, now: Callable[[], datetime] = _now,
+        claims: Claims, *, api: str, deadline_s: float, quiet_s: float, capacity_s: float, cancel_grace_s: float,
+        key: str = "", payer: Payer | None = None, now: Callable[[], datetime] = _now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`api` is Prefect's as machines reach it: the worker over there refuses runs of any but its own."""
         self._policy = Policy.covering(deadline_s, capacity_s)
         self._watch = Watch.covering(self._policy, patience_s=min(capacity_s, _MOST_PATIENCE_S))
         self.limits = Limits(
@@ -168,6 +169,7 @@ class JobHire:
         self.capacity_s = capacity_s
         self._jobs = jobs
         self._flow_run_id = flow_run_id
+        self._api = api
         self._environment = dict(environment)
         self._cards = cards
         self._claims = claims
@@ -189,7 +191,7 @@ class JobHire:
     ) -> RentedJob:
         await check()
         job = FlowRunJob(
-            flow_run_id=self._flow_run_id, environment=self._told(), deadline_s=self._deadline_s,
+            flow_run_id=self._flow_run_id, api=self._api, environment=self._told(), deadline_s=self._deadline_s,
             quiet_s=self.limits.quiet_s, attempt=attempt)
         submitted = self._now()
         job_id = await self._jobs.submit(job.model_dump(mode="json"), self._policy)

@@ -7,7 +7,6 @@ models. Nothing is run here.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -20,20 +19,12 @@ from callsheet.jobs.requests import JOBS, AnyRequest
 from callsheet.models import Order
 from callsheet.recipe import Recipe, Stage
 from callsheet.recipes import ANY_RECIPE
+from callsheet.runpod.pod_env import BROUGHT, place_of
 from callsheet.units import Frozen
 from callsheet.words import Mistaken, told
 
 RECIPES: Mapping[Stage, type[Recipe]] = {kind.stage: kind for kind in ANY_RECIPE if kind.stage.needs_gpu}
 """The stages that are sent to a GPU."""
-
-_PASSED_ON = re.compile(r"(PREFECT_|CALLSHEET_|AWS_|R2_)[A-Z0-9_]{1,100}")
-_KEPT_BACK = frozenset({"CALLSHEET_FFMPEG", "CALLSHEET_CHILD", "CALLSHEET_GPU", "CALLSHEET_VOLUME"})
-"""What the machine knows better than whoever sends work to it; one of them names a program."""
-
-
-def may_pass(name: str) -> bool:
-    """Whether a flow run may bring this variable along."""
-    return _PASSED_ON.fullmatch(name) is not None and name not in _KEPT_BACK
 
 
 class StageJob(Frozen):
@@ -110,6 +101,8 @@ class FlowRunJob(Frozen):
 
     job_type: Literal["flow_run"] = "flow_run"
     flow_run_id: UUID
+    api: str = Field(min_length=1, max_length=500)
+    """Prefect's API as the sender knows it, without credentials. Only compared: a worker asks its own."""
     environment: dict[str, str] = Field(default_factory=dict, repr=False)
     deadline_s: float = Field(gt=0, le=86_400)
     """It is stopped after so many seconds."""
@@ -126,15 +119,17 @@ class FlowRunJob(Frozen):
     @classmethod
     def _allowed(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not may_pass(name):
+            if name not in BROUGHT:
                 raise Mistaken(f"may not have {name[:60]!r}", "leave it out: the endpoint's template has it")
         return value
 
-    @model_validator(mode="after")
-    def _has_an_api(self) -> Self:
-        if "PREFECT_API_URL" not in self.environment:
-            raise Mistaken("has no PREFECT_API_URL", "name the address under which a worker reaches Prefect's API")
-        return self
+    @field_validator("api")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        try:
+            return place_of(value)
+        except ValueError:
+            raise Mistaken("is no address", "name Prefect's API, such as https://prefect.example/api") from None
 
 
 Work = StageJob | ShootJob | FlowRunJob | AnyRequest

@@ -1,7 +1,8 @@
 """What a rented machine is told: the address of Prefect's API, its limits, and where results go.
 
-Covers environment variables by an allow-list: nothing of the worker's own environment travels by itself. An
-address or a folder that exists on this machine alone is refused before anything is paid.
+Covers environment variables by allow-lists, of pods and of jobs of an endpoint: nothing of the worker's own
+environment travels by itself. An address or a folder that exists on this machine alone is refused before anything is
+paid.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pydantic import AliasChoices, SecretStr
 
 from callsheet.errors import SettingInvalid, SettingMissing
 from callsheet.pricing import Rate
-from callsheet.runpod.job_inputs import may_pass
 from callsheet.settings import Settings
 
 PASSED = (
@@ -25,13 +25,21 @@ PASSED = (
 """Settings of the worker that a pod gets, where they are set."""
 
 OURS = (
-    "PREFECT__FLOW_RUN_ID", "PREFECT_API_URL", "CALLSHEET_POD_DEADLINE_S", "CALLSHEET_POD_QUIET_S", "CALLSHEET_GPU",
-    "CALLSHEET_RUNPOD_API", "CALLSHEET_PAID_PLANE", "CALLSHEET_PAID_RATE", "CALLSHEET_PAID_GPU",
+    "PREFECT__FLOW_RUN_ID", "PREFECT_API_URL", "CALLSHEET_POD_DEADLINE_S", "CALLSHEET_POD_UNTIL",
+    "CALLSHEET_POD_QUIET_S", "CALLSHEET_GPU", "CALLSHEET_RUNPOD_API", "CALLSHEET_PAID_PLANE", "CALLSHEET_PAID_RATE",
+    "CALLSHEET_PAID_GPU",
 )
 """What the worker says itself: nobody else may."""
 
 LIFE_SIGNS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 """Seconds. An automation of ours marks a run Crashed that was silent for 90; Prefect's own measure is 180."""
+
+BROUGHT = frozenset({
+    "PREFECT__FLOW_RUN_ID", "PREFECT__WORKER_ID", "PREFECT__WORKER_NAME", "PREFECT__FLOW_ID", "PREFECT__FLOW_NAME",
+    "PREFECT__DEPLOYMENT_ID", "PREFECT__DEPLOYMENT_NAME", "CALLSHEET_PAID_RATE", "CALLSHEET_PAID_GPU", *LIFE_SIGNS,
+})
+"""What a flow run may bring along to an endpoint: who asks for it, and what it costs. By name, never by prefix:
+whoever may call the endpoint sends it, and other variables decide what a worker runs and where it writes."""
 
 
 def is_here(url: str) -> bool:
@@ -50,6 +58,14 @@ def is_public(url: str) -> bool:
     if address is not None:
         return address.is_global
     return "." in host and not host.endswith((".local", ".localhost", ".internal", ".lan"))
+
+
+def place_of(api: str) -> str:
+    """An address of Prefect's API for comparing: one spelling, no credentials. Raises ValueError."""
+    parts = urlsplit(api)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no address of the web")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path.rstrip('/')}"
 
 
 def rehearsed(settings: Settings) -> bool:
@@ -94,12 +110,14 @@ def pod_environment(
     flow_run_id: str,
     api: str,
     deadline_s: float,
+    until: float,
     quiet_s: float,
     rate: Rate,
     asked: Mapping[str, str],
 ) -> dict[str, str]:
     """Everything that a pod's container is told. `asked` are variables that a pool or deployment adds.
 
+    `until`: seconds since 1970 when it ends at the latest; `deadline_s` counts from the start of the flow run.
     Raises SettingInvalid when they contradict what only the worker may say.
     """
     env = _passed(settings) | dict(asked) | {"CALLSHEET_STORE": store_address(settings)}
@@ -110,6 +128,7 @@ def pod_environment(
         "PREFECT_API_URL": api,
         "PREFECT__FLOW_RUN_ID": flow_run_id,
         "CALLSHEET_POD_DEADLINE_S": f"{deadline_s:g}",
+        "CALLSHEET_POD_UNTIL": f"{until:.3f}",
         "CALLSHEET_POD_QUIET_S": f"{quiet_s:g}",
         "CALLSHEET_RUNPOD_API": settings.runpod_api,
         "CALLSHEET_GPU": "here",
@@ -119,18 +138,18 @@ def pod_environment(
     }
 
 
-def job_environment(*, api: str, asked: Mapping[str, str]) -> dict[str, str]:
+def job_environment(*, asked: Mapping[str, str]) -> dict[str, str]:
     """What a flow run brings along to an endpoint, whose template has everything else.
 
-    A job's input is kept by the provider: no secret of the worker's is in it. Raises SettingInvalid.
+    A job's input is kept by the provider: no secret is in it. Raises SettingInvalid.
     """
     _refuse_ours(asked)
     for name in asked:
-        if not may_pass(name):
+        if name not in BROUGHT:
             raise SettingInvalid(
                 variable=f"env.{name}", value="set by the job variables", detail="an endpoint's job may not bring it",
-                remedy="set it in the endpoint's template")
-    return {**asked, **LIFE_SIGNS, "PREFECT_API_URL": api}
+                remedy="take it out of the work pool's or deployment's env, and set it in the endpoint's template")
+    return {**asked, **LIFE_SIGNS}
 
 
 def _passed(settings: Settings) -> dict[str, str]:

@@ -18,7 +18,11 @@ Job variables (job_variables.py has ranges and words; all may be set on pool, de
     quiet_s         a pod on which nothing happens is ended   900
     capacity_s      patience while no card is free            900
     cancel_grace_s  for a flow that runs to end by itself     8
-    env             further variables of the machine          {}
+    env             further variables of a pod                {}
+
+A Prefect API with a password: a pod gets PREFECT_API_KEY or PREFECT_API_AUTH_STRING from `env`, as a Secret block,
+"{{ prefect.blocks.secret.<name> }}": in plain text everybody who sees the pool sees it. An endpoint's worker gets it,
+and all other variables, from the endpoint's template: `env` has to be empty in serverless mode.
 
 Covers what Prefect asks of a worker. How a run and its machine are looked after is in attend.py and knows nothing
 of Prefect; machines are in pod_hire.py and job_hire.py; what Prefect is told is in tasks/desk.py, and how runs are
@@ -202,10 +206,15 @@ class RunPodWorker(BaseWorker[RunPodJobConfiguration, RunPodVariables, RunPodWor
 
     def _warn_of_keys(self, flow_run: FlowRun, configuration: RunPodJobConfiguration) -> None:
         keys = (PREFECT_API_KEY, PREFECT_API_AUTH_STRING)
-        if any(key.value() for key in keys) and not any(key.name in configuration.env for key in keys):
-            self.get_flow_run_logger(flow_run).warning(
-                "this worker has a key for Prefect's API and its machines get none: set %s in the work pool's env",
-                " or ".join(key.name for key in keys))
+        if not any(key.value() for key in keys) or any(key.name in configuration.env for key in keys):
+            return
+        names, log = " or ".join(key.name for key in keys), self.get_flow_run_logger(flow_run)
+        if configuration.mode == "serverless":        # what a template has is not known here: no warning
+            log.info("this worker has a key for Prefect's API: the endpoint's template needs one too, in %s", names)
+        else:
+            log.warning(
+                "this worker has a key for Prefect's API and its pods get none: save one as a Secret block, and set "
+                "%s to {{ prefect.blocks.secret.<name> }} in the work pool's env, never to the key itself", names)
 
     async def _looked_after(
         self, flow_run: FlowRun, configuration: RunPodJobConfiguration, started: Callable[[str], None]

@@ -36,9 +36,9 @@ def gone(error: JobTimedOut | JobLost, job_id: str) -> JobEnd:
 
 
 def without_result(end: JobEnd) -> JobEnd:
-    """The job says that it is done, and what it made is not there."""
+    """The job says that it is done, and what it made is not there: another one would put it there too."""
     return end.model_copy(update={
-        "outcome": Outcome.FAILED, "artifacts": {}, "retryable": True, "code": NotInStore.code,
+        "outcome": Outcome.FAILED, "artifacts": {}, "retryable": False, "code": NotInStore.code,
         "message": "it says that it is done, and its result is not in the store",
         "remedy": "let the machine's CALLSHEET_STORE be the store of this run, then run again",
     })

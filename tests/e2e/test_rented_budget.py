@@ -19,7 +19,7 @@ from callsheet.store.budgets import Budgets, Standing
 from tests.support.house import forget
 from tests.support.renting import Renting, cast, renting
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 ACTORS = 6
 FAST, DEAR = 15.0, 7.0

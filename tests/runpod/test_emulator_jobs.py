@@ -92,6 +92,7 @@ def test_cancelling_a_job_stops_an_async_handler_and_frees_its_worker(emulator: 
     assert row(emulator, "jobs", job)["late"] == []
 
 
+@pytest.mark.soak
 def test_a_blocking_handlers_late_result_is_kept_from_the_client(emulator: Emulator) -> None:
     id_ = emulator.endpoint("blocking:1", args="")
     job = submit(emulator, id_, {"wait": 1.5})
@@ -102,6 +103,7 @@ def test_a_blocking_handlers_late_result_is_kept_from_the_client(emulator: Emula
     emulator.ask("DELETE", f"/v2/serverless/{id_}")
 
 
+@pytest.mark.soak
 def test_a_worker_that_does_not_stop_is_ended_and_costs_no_more(emulator: Emulator) -> None:
     id_ = emulator.endpoint("blocking:1", args="")
     job = submit(emulator, id_, {"wait": 600})
@@ -112,12 +114,14 @@ def test_a_worker_that_does_not_stop_is_ended_and_costs_no_more(emulator: Emulat
     emulator.ask("DELETE", f"/v2/serverless/{id_}")
 
 
+@pytest.mark.soak
 def test_a_job_over_its_execution_time_is_timed_out(emulator: Emulator, warm: str) -> None:
     job = submit(emulator, warm, {"wait": 600}, policy={"executionTimeout": 5000, "ttl": 60_000})
     assert ended(emulator, warm, job)["status"] == "TIMED_OUT"
     soon(lambda: workers(emulator, warm) == ["IDLE", "IDLE"], "its worker is idle again")
 
 
+@pytest.mark.soak
 def test_a_job_over_its_ttl_is_unknown_even_in_the_middle_of_its_work(emulator: Emulator, warm: str) -> None:
     job = submit(emulator, warm, {"wait": 11}, policy={"ttl": 10_000})
     running(emulator, warm, job)
@@ -169,6 +173,7 @@ def test_inputs_and_policies_that_cannot_be_are_refused(emulator: Emulator, warm
     assert refused(lambda: submit(emulator, "nowhere", {}))[0] == 404
 
 
+@pytest.mark.soak
 def test_an_idle_worker_ends_after_its_time_and_is_paid_from_placement_to_end(emulator: Emulator, fresh: str) -> None:
     job = submit(emulator, fresh, {"wait": 0.5})
     worker = ended(emulator, fresh, job)["workerId"]
@@ -181,6 +186,7 @@ def test_an_idle_worker_ends_after_its_time_and_is_paid_from_placement_to_end(em
     assert bill["metadata"]["totals"]["totalAmount"] == pytest.approx(life["seconds"] * 0.00034)
 
 
+@pytest.mark.soak
 def test_a_queue_that_does_not_move_fast_enough_gets_another_worker(emulator: Emulator, fresh: str) -> None:
     jobs = [submit(emulator, fresh, {"wait": 6}) for _ in range(2)]
     assert len({ended(emulator, fresh, job)["workerId"] for job in jobs}) == 2
@@ -189,6 +195,7 @@ def test_a_queue_that_does_not_move_fast_enough_gets_another_worker(emulator: Em
 # ---- faults
 
 
+@pytest.mark.soak
 def test_a_crashed_workers_job_is_delivered_once_more_and_then_failed(emulator: Emulator, fresh: str) -> None:
     done = ended(emulator, fresh, submit(emulator, fresh, {"die": 3}))
     assert done["status"] == "FAILED" and "worker" in done["error"]
@@ -196,6 +203,7 @@ def test_a_crashed_workers_job_is_delivered_once_more_and_then_failed(emulator: 
     assert emulator.ask("GET", f"/jobs/{fresh}/health")["jobs"]["retried"] == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", [FaultKind.CRASH, FaultKind.CRASH_AT_REPLY, FaultKind.WORKER_FROZEN])
 def test_a_job_survives_the_death_of_its_worker(emulator: Emulator, fresh: str, kind: FaultKind) -> None:
     emulator.inject(kind, where=fresh)
@@ -205,6 +213,7 @@ def test_a_job_survives_the_death_of_its_worker(emulator: Emulator, fresh: str, 
     assert emulator.state()["struck"][-1] == kind
 
 
+@pytest.mark.soak
 def test_a_job_can_be_delivered_twice_while_its_first_worker_goes_on(emulator: Emulator, fresh: str) -> None:
     emulator.inject(FaultKind.HEARTBEAT_LOST, where=fresh, seconds=0.2)
     job = submit(emulator, fresh, {"wait": 6})
@@ -222,6 +231,7 @@ def test_a_job_can_vanish_while_its_worker_goes_on(emulator: Emulator, warm: str
     soon(lambda: row(emulator, "jobs", job)["late"], "its worker answered nobody")
 
 
+@pytest.mark.soak
 def test_a_result_that_is_too_large_leaves_the_job_in_progress(emulator: Emulator, fresh: str) -> None:
     job = submit(emulator, fresh, {"large": 22_000_000}, policy={"executionTimeout": 12_000})
     soon(lambda: workers(emulator, fresh) == ["IDLE"] and row(emulator, "jobs", job)["taken"], "the worker gave up")
@@ -342,6 +352,7 @@ def test_a_webhook_tells_what_status_tells(emulator: Emulator, warm: str, listen
     assert listener.heard == [done]
 
 
+@pytest.mark.soak
 def test_a_webhook_that_is_refused_is_tried_three_times(tmp_path: Any, listener: Listener) -> None:
     listener.refusals = 9
     with running_emulator(tmp_path, images=IMAGES, scale=20) as emulator:
@@ -365,6 +376,7 @@ def test_webhooks_can_be_lost_and_doubled(emulator: Emulator, warm: str, listene
     assert sum(each["id"] == first for each in listener.heard) == heard
 
 
+@pytest.mark.soak
 def test_webhooks_can_come_out_of_order(emulator: Emulator, warm: str, listener: Listener) -> None:
     emulator.inject(FaultKind.WEBHOOK_LATE, where=warm, seconds=4)
     jobs = []

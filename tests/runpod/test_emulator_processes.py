@@ -94,6 +94,7 @@ def test_the_emulator_ends_with_who_started_it(tmp_path: Path) -> None:
     soon(lambda: not alive(pid), "the emulator ended")
 
 
+@pytest.mark.soak
 def test_what_was_known_is_known_after_a_kill(tmp_path: Path) -> None:
     with running_emulator(tmp_path, images=IMAGES, heartbeat_s=0.5, restart_s=0.2) as emulator:
         endpoint = emulator.endpoint("echo:1", args="")

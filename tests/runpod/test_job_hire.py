@@ -118,8 +118,8 @@ class World:
     def hire(self) -> JobHire:
         return JobHire(
             self.queue, RUN, {"PREFECT__WORKER_NAME": "w"},  # type: ignore[arg-type]
-            (card("A40"), card("L40S")), Claims(self.store), api="https://me:hush@p.example/api", deadline_s=600, quiet_s=200, capacity_s=300,
-            cancel_grace_s=8, key=KEY, now=self.time.now, sleep=self.time.sleep)
+            (card("A40"), card("L40S")), Claims(self.store), api="https://me:hush@p.example/api", deadline_s=600,
+            quiet_s=200, capacity_s=300, cancel_grace_s=8, key=KEY, now=self.time.now, sleep=self.time.sleep)
 
 
 @pytest.fixture

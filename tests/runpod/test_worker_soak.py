@@ -129,8 +129,8 @@ POD_DEATHS = [
     Death("before the intent", point="before the intent", young_s=3),
     Death("after the intent", point="after the intent", ends=("lost", "made")),
     Death("the request is under way", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 4)),
-    Death("the request arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 25), seconds=20,
-          machines=2, ends=("lost", "made")),
+    Death("the request arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(CREATE, 25),
+          seconds=20, machines=2, ends=("lost", "made")),
     Death("the answer is lost", reached=struck(K.ANSWER_LOST), faults=(Fault(kind=K.ANSWER_LOST, where=CREATE),)),
     Death("created, not noted", point="created, not noted"),
     Death("PROVISIONING", reached=pod_is("PROVISIONING"), account=BOOT),
@@ -148,8 +148,8 @@ JOB_DEATHS = [
     Death("before the intent", point="before the intent", young_s=3),
     Death("after the intent", point="after the intent", ends=("lost", "made")),
     Death("the submit is under way", reached=struck(K.REQUEST_LATE), faults=slowly(SUBMIT, 4)),
-    Death("the submit arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(SUBMIT, 40), seconds=25,
-          machines=2, ends=("lost", "made")),
+    Death("the submit arrives after another one", reached=struck(K.REQUEST_LATE), faults=slowly(SUBMIT, 40),
+          seconds=25, machines=2, ends=("lost", "made")),
     Death("the answer is lost", reached=struck(K.ANSWER_LOST), faults=(Fault(kind=K.ANSWER_LOST, where=SUBMIT),)),
     Death("submitted, not noted", point="submitted, not noted"),
     Death("IN_QUEUE", reached=job_is("IN_QUEUE"), faults=(Fault(kind=K.THROTTLED, seconds=15),)),
@@ -233,7 +233,7 @@ def test_ten_workers_killed_one_after_the_other_over_one_pod(studio: Studio) -> 
     run = studio.order(60, deadline_s=600)
     for number in range(10):
         with studio.worker(f"number-{number}") as each:
-            until(lambda own=each: studio.attended_by(run) == own.pid, "it has the run", 60, 0.05)
+            until(lambda own=each: studio.attended_by(run) == own.pid and known(studio, run), "it has it", 90, 0.05)
             each.send_signal(signal.SIGKILL)
     with studio.worker("last"):
         assert_gone_well(studio, run, Death("ten times"))
@@ -271,16 +271,15 @@ def test_a_worker_that_wakes_after_its_lease_leaves_the_run_to_its_successor(
             first.send_signal(signal.SIGSTOP)
         until(lambda: _stands(first.pid), "the first stands still", 90)
         with studio.worker("second", lease=5, claim=10) as second:
-            until(lambda: studio.attended_by(run) == second.pid and (known(studio, run) or _ended(studio, run)),
+            until(lambda: studio.attended_by(run) == second.pid and (known(studio, run) or _ended(studio, run, death)),
                   "the second has the run and its machine", 90, 0.05)
             first.send_signal(signal.SIGCONT)
             assert_gone_well(studio, run, death)
             assert first.poll() is None, "it goes on with other runs"
 
 
-def _ended(studio: Studio, run: UUID) -> bool:
-    history = studio.history(run)
-    return bool(history) and history[-1].kind == "ended"
+def _ended(studio: Studio, run: UUID, death: Death) -> bool:
+    return studio.ends(run) == list(death.ends)
 
 
 def _stands(pid: int) -> bool:

@@ -7,6 +7,7 @@
     jobs.py queue.py workers.py pods.py    what happens to each of them; scaling.py and billing.py are pure
     machines.py    the processes
     state.py rows.py   what is remembered, in SQLite
+    privacy.py     what keeps it its owner's alone: files, key, names
 
 It is no model of speed: how long things take is what the options say.
 """

@@ -106,7 +106,7 @@ class Gate:
         async def keep(message: Message) -> None:
             kept.append(message)
 
-        await self._app(scope, await _received(receive), keep)
+        await self._app(scope, receive, keep)
         await asyncio.sleep(seconds)
         for message in kept:
             await send(message)
@@ -126,8 +126,9 @@ class Gate:
             raise Cut
         if self._take(FaultKind.REQUEST_LOST, label, path):
             raise Cut
+        if any(self._world.faults.standing(kind) for kind in (FaultKind.REQUEST_LATE, FaultKind.SLOW)):
+            receive = await _received(receive)            # before it is told that one struck: its sender may go then
         if fault := self._take(FaultKind.REQUEST_LATE, label, path):
-            receive = await _received(receive)
             await asyncio.sleep(fault.seconds)
         for kind, status in _REFUSING.items():
             if fault := self._take(kind, label, path):
