@@ -175,9 +175,11 @@ def test_the_key_is_in_no_error(answer: Any) -> None:
     assert KEY not in repr(caught.value.facts)
 
 
-QUOTED = {"env": {"AWS_SECRET_ACCESS_KEY": 'CANARY/aws+"x', "PEM": "-----BEGIN\nCANARY\npem-----", "SHORT": "on"},
-          "template": [{"env": {"deeper": {"list": ["CANARY-deep"]}}}],
-          "input": {"environment": {"PREFECT_API_KEY": "CANARY-run"}}, "name": "callsheet-x"}
+QUOTED: dict[str, Any] = {
+    "env": {"AWS_SECRET_ACCESS_KEY": 'CANARY/aws+"x', "PEM": "-----BEGIN\nCANARY\npem-----", "SHORT": "on"},
+    "template": [{"env": {"deeper": {"list": ["CANARY-deep"]}}}],
+    "input": {"environment": {"PREFECT_API_KEY": "CANARY-run"}}, "name": "callsheet-x",
+}
 """A request of whose values a provider may quote any."""
 
 
