@@ -22,7 +22,10 @@ from tests.doors.loopback import Answer, answering
 from tests.support.fake_account import FakeAccount
 
 CANARY = "canary-4f1d9e"
-NOW = datetime.now(UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +158,7 @@ class Yard:
 
 def pod(pod_id: str, name: str, minutes: float, deadline_s: int = 3600) -> dict[str, Any]:
     return {"id": pod_id, "name": name, "status": "RUNNING", "cost": 3.6, "gpu": {"id": "NVIDIA A40", "count": 1},
-            "createdAt": (NOW - timedelta(minutes=minutes)).isoformat(),
+            "createdAt": (now() - timedelta(minutes=minutes)).isoformat(),
             "env": {"CALLSHEET_POD_DEADLINE_S": str(deadline_s)}}
 
 
@@ -191,7 +194,7 @@ def test_what_a_pod_wrote_down_itself_is_not_counted_again(monkeypatch: pytest.M
     ledger = open_ledger(Settings.load())
     ledger.record(CostRow(
         kind=Kind.WORK, plane="pod", provider_id="old", resource="old", gpu="NVIDIA A40", usd_per_second=0.001,
-        started=NOW - timedelta(minutes=80), seconds=3000, usd=3.0), "work")
+        started=now() - timedelta(minutes=80), seconds=3000, usd=3.0), "work")
     run("reap")
     assert sum(row.seconds for row in open_ledger(Settings.load()).rows()) == pytest.approx(90 * 60, abs=30)
 

@@ -209,6 +209,7 @@ def test_a_batch_at_the_pool_killed_at_ten_points_rents_one_pod_at_a_time(tmp_pa
 # ---- the provider is away
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_an_api_that_is_away_for_a_while_costs_time_and_nothing_else(studio: Renting) -> None:
     studio.open_endpoint(workers=2)

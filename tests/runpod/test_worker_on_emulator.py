@@ -80,6 +80,7 @@ def test_cancelling_a_pod_that_hangs_ends_its_bill_within_15_s(studio: Studio) -
         studio.well_ended()
 
 
+@pytest.mark.soak
 def test_what_may_have_been_created_is_looked_for_before_anything_is_created_again(studio: Studio) -> None:
     studio.emulator.inject(FaultKind.ANSWER_LOST, where="POST /v2/pods")
     studio.emulator.inject(FaultKind.NO_CAPACITY, count=1)
@@ -91,6 +92,7 @@ def test_what_may_have_been_created_is_looked_for_before_anything_is_created_aga
     assert len({row.provider_id for row in Ledger(studio.store).rows()}) == 1
 
 
+@pytest.mark.soak
 def test_a_pod_that_is_provisioned_for_ever_is_replaced(studio: Studio) -> None:
     studio.emulator.inject(FaultKind.PROVISIONING_FOREVER)
     run = studio.order(1, boot_s=6)
@@ -132,6 +134,7 @@ def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: St
     assert state is not None and "is gone" in (state.message or "")
 
 
+@pytest.mark.soak
 def test_the_pod_of_a_run_that_was_deleted_meanwhile_is_given_back(studio: Studio) -> None:
     run = studio.order(300)
     with studio.worker("first") as first:
@@ -158,6 +161,7 @@ def test_a_budget_that_the_worst_case_exceeds_fails_the_run_with_the_words_and_r
     assert studio.pods() == []
 
 
+@pytest.mark.soak
 def test_a_run_that_was_handed_out_to_a_worker_that_died_at_once_is_made_all_the_same(studio: Studio) -> None:
     from prefect.states import Pending
 
@@ -254,6 +258,7 @@ def test_a_key_that_is_refused_fails_the_run_with_the_words_and_rents_nothing(st
     assert studio.pods_of(run) == [] and Ledger(studio.store).rows() == []
 
 
+@pytest.mark.soak
 def test_a_price_that_doubles_and_a_clock_that_is_wrong_leave_the_bill_within_its_bounds(studio: Studio) -> None:
     studio.emulator.inject(FaultKind.CLOCK_SKEW, seconds=-600)
     run = studio.order(4)
@@ -265,6 +270,7 @@ def test_a_price_that_doubles_and_a_clock_that_is_wrong_leave_the_bill_within_it
     studio.ledger_is_the_bill(seconds=False)
 
 
+@pytest.mark.soak
 def test_a_worker_that_wakes_after_its_lease_leaves_its_pod_to_its_successor(studio: Studio) -> None:
     run = studio.order(10)
     with studio.worker("first", lease=4) as first:
@@ -280,6 +286,7 @@ def test_a_worker_that_wakes_after_its_lease_leaves_its_pod_to_its_successor(stu
     studio.ledger_is_the_bill()
 
 
+@pytest.mark.soak
 def test_a_provider_that_restarts_under_a_pod_runs_no_flow_twice(studio: Studio) -> None:
     run = studio.order(60)
     with studio.worker():
