@@ -71,6 +71,7 @@ def assert_all_made(made: dict[str, Production], actors: int) -> None:
 # ---- at the endpoint, job by job
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_batch_killed_before_the_answer_to_its_submit_goes_on_with_the_same_job(studio: Renting) -> None:
     studio.open_endpoint(workers=2)

@@ -47,6 +47,7 @@ def test_every_film_is_made(night: Night) -> None:
     assert len(night.made) == 2
 
 
+@pytest.mark.soak
 def test_the_films_are_those_that_this_machine_makes_by_itself(
     night: Night, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -274,7 +274,7 @@ def test_a_job_that_may_not_be_cancelled_is_used_by_the_next_run(rental: Rental,
     rental.assert_paid(recipe, MADE, jobs=1)
 
 
-@kinds(K.CANCEL_IGNORED, quick=1)
+@kinds(K.CANCEL_IGNORED)
 def test_a_cancel_that_is_ignored_leaves_the_job_to_the_next_run(
     rental: Rental, monkeypatch: pytest.MonkeyPatch, case: Any
 ) -> None:
@@ -432,7 +432,7 @@ def test_a_worker_that_dies_before_it_claims_a_job_costs_no_other_job(rental: Re
     rental.assert_paid(recipe, *ends, jobs=len(ends))
 
 
-@kinds(K.CRASH_AT_REPLY, quick=1)
+@kinds(K.CRASH_AT_REPLY)
 def test_a_worker_that_dies_after_the_upload_costs_nothing_more(rental: Rental, case: Any) -> None:
     recipe = fresh()
     rental.emulator.inject(case[0], where=key_of(recipe))
@@ -483,7 +483,7 @@ def test_a_job_that_fails_by_itself_is_not_tried_again_and_says_its_own_words(re
 
 # ---- several at once
 
-@kinds(K.CRASH, quick=1)
+@kinds(K.CRASH)
 def test_one_of_several_recipes_may_fail_and_the_others_are_made_once(rental: Rental, case: Any) -> None:
     recipes = [fresh() for _ in range(4)]
     rental.emulator.inject(case[0], where=key_of(recipes[1]))
@@ -555,7 +555,7 @@ async def waited(rental: Rental, recipe: Recipe, listener: _Listener, poll_s: fl
         hints.cancel()
 
 
-@kinds((K.WEBHOOK_DOUBLED, 30.0, 2), (K.WEBHOOK_LOST, 1.5, 0), (K.WEBHOOK_LATE, 1.5, 0), quick=1)
+@kinds((K.WEBHOOK_DOUBLED, 30.0, 2), (K.WEBHOOK_LOST, 1.5, 0), (K.WEBHOOK_LATE, 1.5, 0))
 def test_a_webhook_is_a_hint_and_nothing_more(rental: Rental, case: Any) -> None:
     kind, poll_s, heard = case
     recipe = fresh()
@@ -574,7 +574,7 @@ def test_a_webhook_is_a_hint_and_nothing_more(rental: Rental, case: Any) -> None
 
 # ---- prices and clocks
 
-@kinds(K.PRICE_CHANGE, quick=1)
+@kinds(K.PRICE_CHANGE)
 def test_a_price_that_changes_in_the_middle_is_known_from_the_bill(
     rental: Rental, monkeypatch: pytest.MonkeyPatch, case: Any
 ) -> None:
@@ -598,7 +598,7 @@ def test_a_price_that_changes_in_the_middle_is_known_from_the_bill(
     assert {row.kind for row in rows} <= {Kind.WORK, Kind.COLD_START, Kind.IDLE, Kind.ADJUSTMENT}
 
 
-@kinds((K.CLOCK_SKEW, 7.0), (K.CLOCK_SKEW, -7.0), (K.CLOCK_SKEW, 5000.0), (K.CLOCK_SKEW, -5000.0), quick=1)
+@kinds((K.CLOCK_SKEW, 7.0), (K.CLOCK_SKEW, -7.0), (K.CLOCK_SKEW, 5000.0), (K.CLOCK_SKEW, -5000.0))
 def test_a_skewed_clock_of_the_provider_changes_no_result_and_no_sum(rental: Rental, case: Any) -> None:
     kind, seconds = case
     rental.open_endpoint()

@@ -118,6 +118,7 @@ def test_the_pod_of_a_worker_that_is_gone_is_adopted_and_not_rented_again(studio
     assert "is looked after again" in (studio.folder / "worker-second.log").read_text()
 
 
+@pytest.mark.soak
 def test_a_pod_that_died_unseen_makes_its_run_crashed_with_the_reason(studio: Studio) -> None:
     run = studio.order(300)
     with studio.worker("first") as first:
@@ -151,6 +152,7 @@ def test_the_pod_of_a_run_that_was_deleted_meanwhile_is_given_back(studio: Studi
         studio.well_ended()
 
 
+@pytest.mark.soak
 def test_a_budget_that_the_worst_case_exceeds_fails_the_run_with_the_words_and_rents_nothing(studio: Studio) -> None:
     studio.extra["CALLSHEET_BUDGET_DAY"] = "0.5"
     run = studio.order(1, deadline_s=7200)
@@ -211,6 +213,7 @@ def test_an_endpoint_that_does_not_know_this_prefect_runs_nothing_and_says_why(
     assert not (studio.folder / "began").exists()
 
 
+@pytest.mark.soak
 def test_cancelling_a_serverless_run_cancels_its_job(studio: Studio) -> None:
     endpoint = studio.endpoint()
     run = studio.order(300, mode="serverless", endpoint=endpoint)
@@ -221,6 +224,7 @@ def test_cancelling_a_serverless_run_cancels_its_job(studio: Studio) -> None:
         studio.well_ended()
 
 
+@pytest.mark.soak
 def test_killing_infrastructure_deletes_the_pod_and_says_when_it_is_gone(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
