@@ -122,4 +122,7 @@ class Slate:
         films = sum(all_of_it for _, all_of_it in self._needs.values())
         dearer = max(1.0, self._dearer or 1.0)
         first = judged(dearest, title, kept=jobs, beginning=True)
-        return first if first.refused is not None else judged(whole * dearer, title, films * dearer, beginning=True)
+        if first.refused is not None:
+            return first
+        # Its last job needs the worst case too, when all the others are paid: else it would end one job short.
+        return judged(whole * dearer + dearest, title, films * dearer, beginning=True)
