@@ -17,6 +17,7 @@ from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.jobs.base import MAX_SEED, Request
 from callsheet.jobs.inputs import Engines
 from callsheet.jobs.reply import Reply
+from callsheet.models import Gpu
 from callsheet.store.records import Record
 from tasks.direct import is_direct
 from tasks.inputs import inbox
@@ -69,7 +70,7 @@ def answering(request: Request) -> Iterator[Answering]:
     """Open store, delivery and inbox for a job. An error goes on, so that the run fails; its reply is shown too."""
     with ExitStack() as stack:
         stack.enter_context(inbox())
-        job = Answering(stack.enter_context(running(request.title)))
+        job = Answering(stack.enter_context(running(request.title, gpu=Gpu.HERE)))
         stack.enter_context(watching(job.watch))
         try:
             yield job

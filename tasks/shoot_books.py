@@ -44,10 +44,10 @@ def settle(promise: str, orders: Collection[str], runs: Collection[str]) -> None
     if not _booked(runs):
         return
     whole, by_order = _cost(runs)
-    for scope in _batch_scope():
-        budgets().settle([scope], promise, whole)
-    for order in orders:
-        budgets().settle([f"order/{order}"], promise, by_order.get(order, 0.0))
+    costs = dict.fromkeys(_batch_scope(), whole) | {f"order/{order}": by_order.get(order, 0.0) for order in orders}
+    for scope, usd in costs.items():
+        if promise in budgets().promises(scope):       # not every film here was in that shoot
+            budgets().settle([scope], promise, usd)
 
 
 def left(films: Sequence[Film]) -> dict[str, float]:

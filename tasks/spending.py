@@ -25,13 +25,12 @@ from callsheet.models import Gpu, Order
 from callsheet.pricing import Estimate
 from callsheet.recipe import Recipe, Stage
 from callsheet.recipes import ClipRecipe, PosterRecipe
-from callsheet.runpod.control import Control
-from callsheet.runpod.http import Api
 from callsheet.runpod.rates import Rates, rates
 from callsheet.settings import Settings
 from callsheet.store.base import Store
 from callsheet.store.budgets import Budgets
 from callsheet.store.ledger import Ledger
+from tasks.planes import planes
 from tasks.run import Run, current
 
 PRICES_S = 300.0
@@ -131,8 +130,8 @@ def prices(settings: Settings) -> Rates:
 
 
 async def _read_prices(settings: Settings) -> Rates:
-    assert settings.runpod_api_key is not None
-    async with Control(Api(settings.runpod_api, settings.runpod_api_key)) as control:
+    _, control = planes(settings)
+    async with control:
         return await rates(control, settings.cards)
 
 

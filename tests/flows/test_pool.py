@@ -115,34 +115,22 @@ def _row(key: str) -> CostRow:
         started=datetime.now(UTC), seconds=10.0, usd=0.1, upper_usd=0.1, key=key)
 
 
-def test_a_shoot_whose_asker_is_stopped_is_cancelled(prefect_here: str) -> None:
+@pytest.mark.parametrize(("ours", "states"), [(True, {"CANCELLING", "CANCELLED"}), (False, {"RUNNING"})])
+def test_when_an_asker_is_stopped_his_own_shoot_is_cancelled_and_no_other(
+    prefect_here: str, ours: bool, states: set[str]
+) -> None:
     with get_client(sync_client=True) as client:
         shoot: FlowRun = client.create_flow_run(stand_in, state=Running())
         stopper = threading.Timer(1.5, tasks_run.STOP.set)
         stopper.start()
         try:
             with pytest.raises(Cancelled):
-                pool._waited(client, shoot, ours=True)
+                pool._waited(client, shoot, ours)
         finally:
             stopper.cancel()
             tasks_run.STOP.clear()
         state = client.read_flow_run(shoot.id).state
-    assert state is not None and state.type.value in ("CANCELLING", "CANCELLED")
-
-
-def test_a_shoot_of_somebody_elses_goes_on_when_who_waits_for_it_is_stopped(prefect_here: str) -> None:
-    with get_client(sync_client=True) as client:
-        shoot: FlowRun = client.create_flow_run(stand_in, state=Running())
-        stopper = threading.Timer(1.5, tasks_run.STOP.set)
-        stopper.start()
-        try:
-            with pytest.raises(Cancelled):
-                pool._waited(client, shoot, ours=False)
-        finally:
-            stopper.cancel()
-            tasks_run.STOP.clear()
-        state = client.read_flow_run(shoot.id).state
-    assert state is not None and state.type.value == "RUNNING"
+    assert state is not None and state.type.value in states
 
 
 def test_a_promise_whose_asker_died_before_he_asked_is_free_again_after_a_while(
@@ -154,3 +142,11 @@ def test_a_promise_whose_asker_died_before_he_asked_is_free_again_after_a_while(
     monkeypatch.setattr(pool, "_ASKING_S", -1.0)
     pool.settle_left([film("x")])
     assert budgets().standing(BATCH).total == 0
+
+
+def test_a_film_that_was_not_in_a_shoot_gets_no_entry_of_it(deployment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_ASKING_S", -1.0)
+    budgets().reserve({BATCH: 1.0, "order/x": 1.0}, "shoot/never", 0.5, "a shoot of 1")
+    pool.settle_left([film("x"), film("y")])
+    assert budgets().standing("order/x").promised == 0
+    assert not budgets().store.names("budgets/order/y/")
