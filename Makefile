@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: help faces demo test fast soak lint lock clean
+.PHONY: help faces models demo test fast soak lint lock clean
 
 help:
 	@echo 'make demo      three actors become finished videos, from nothing'
@@ -15,6 +15,7 @@ help:
 	@echo 'make fast      the quick tests alone'
 	@echo 'make soak      the long matrices'
 	@echo 'make faces     adds what lip-syncs and enlarges real pictures without a GPU'
+	@echo 'make models    adds what loads and runs real models: torch, diffusers, transformers'
 	@echo 'make bench     the same job by us, by ffmpeg step by step and by moviepy'
 	@echo 'make lock      compile the hash-locked requirements anew'
 	@echo 'make clean     remove the virtual environment, ./.callsheet and its database'
@@ -39,19 +40,28 @@ $(VENV)/faces.done: requirements-faces.lock $(VENV)/run.done
 	@$(PIP) install --no-deps --require-hashes -r requirements-faces.lock
 	@touch $@
 
+TORCH := torch==2.13.0
+# Which build of torch that is (CPU, CUDA) is the index's matter; so it stands outside the hash-locked file.
+$(VENV)/models.done: requirements-models.lock $(VENV)/run.done
+	@echo 'installing the real models: torch, diffusers, transformers ...'
+	@$(PIP) install '$(TORCH)'
+	@$(PIP) install --no-deps --require-hashes -r requirements-models.lock
+	@touch $@
+
 faces: $(VENV)/faces.done
+models: $(VENV)/models.done
 
 demo: $(VENV)/run.done
 	@$(BIN)/callsheet run manifests/examples/actors.csv
 
-test: lint $(VENV)/dev.done $(VENV)/faces.done
+test: lint $(VENV)/dev.done $(VENV)/faces.done $(VENV)/models.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
 	$(BIN)/python -m pytest -m 'slow and not soak' -n 2 --dist loadfile
 
-fast: $(VENV)/dev.done $(VENV)/faces.done
+fast: $(VENV)/dev.done $(VENV)/faces.done $(VENV)/models.done
 	$(BIN)/python -m pytest -m 'not slow and not soak' -n 2
 
-soak: $(VENV)/dev.done $(VENV)/faces.done
+soak: $(VENV)/dev.done $(VENV)/faces.done $(VENV)/models.done
 	$(BIN)/python -m pytest -m soak
 
 .bench/venv/run.done: requirements-bench.lock | $(BIN)/python
@@ -65,7 +75,7 @@ soak: $(VENV)/dev.done $(VENV)/faces.done
 bench: $(VENV)/run.done .bench/venv/run.done    # make bench ARGS='--growth', ARGS='--quick --repeat 1'
 	@$(BIN)/python -m bench.run $(ARGS)
 
-lint: $(VENV)/dev.done
+lint: $(VENV)/dev.done $(VENV)/models.done
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
@@ -77,6 +87,11 @@ lock: $(VENV)/dev.done
 		--generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q requirements-faces.in --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -c requirements-dev.lock -o requirements-faces.lock
+	printf 'torch ; sys_platform == "never"\ntorchvision ; sys_platform == "never"\n' > $(VENV)/without-torch.txt
+	$(BIN)/uv pip compile -q requirements-models.in --override $(VENV)/without-torch.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-emit-package torch \
+		--no-emit-package torchvision --no-emit-package setuptools -c requirements-dev.lock \
+		-o requirements-models.lock
 	$(BIN)/uv pip compile -q requirements-bench.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements-bench.lock
 

@@ -15,6 +15,7 @@ from callsheet.recipes import (
     LipsyncRecipe,
     MixRecipe,
     PosterRecipe,
+    RestoreRecipe,
     SegmentRecipe,
     SpeechRecipe,
     SpliceRecipe,
@@ -43,6 +44,7 @@ class Film:
     takes: tuple[TakeRecipe, ...]
     segments: tuple[SegmentRecipe, ...]
     lipsync: tuple[LipsyncRecipe, ...]
+    restore: tuple[RestoreRecipe, ...]
     upscale: tuple[UpscaleRecipe, ...]
     conform: tuple[ConformRecipe, ...]
     splice: SpliceRecipe
@@ -60,6 +62,7 @@ class Film:
         yield from self.takes
         yield from self.segments
         yield from self.lipsync
+        yield from self.restore
         yield from self.upscale
         yield from self.conform
         yield self.splice

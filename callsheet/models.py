@@ -273,10 +273,28 @@ class Poster(Frozen):
     """Added to the prompt, when one is wanted."""
 
 
+class Fallback(StrEnum):
+    """What follows when an engine fails. What really made a picture is in its record either way."""
+
+    NEVER = "never"
+    """The film fails; what is made is kept."""
+    SMALLER = "smaller"
+    """A smaller model of the family, then a smaller picture; after that the film fails."""
+    PLACEHOLDER = "placeholder"
+    """As `smaller`, then drawn. Only so a drawn clip is delivered in place of a generated one."""
+
+
 class Generate(Frozen):
     """What engines are asked for; None takes the tier's figure."""
 
     engine: str = "auto"
+    model: str = ""
+    """Base model of clips, such as `wan2.2-i2v-a14b`; empty leaves it to the engine. Posters have their own field."""
+    fallback: Fallback | None = None
+    """None takes CALLSHEET_FALLBACK."""
+    restore: str = "auto"
+    """Engine that restores faces in generated clips: `off`, `auto` (from quality standard upwards, where one is able),
+    or an engine's name."""
     speech: str = "auto"
     lipsync: str = "auto"
     steps: int | None = Field(None, ge=1, le=200)

@@ -5,6 +5,9 @@ Recipes of these are equal in every order of the same quality, so they are made 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from callsheet.models import Actor, Order, Poster, Scene, SourceFile, TakeSpec
 from callsheet.presets import GENERATE
 from callsheet.prompts import negative_prompt, poster_prompt, take_prompt
@@ -34,7 +37,37 @@ def lora_use(actor: Actor) -> LoraUse:
         display_name=actor.display_name,
         sha256=digest_of(actor.lora),
         strength=actor.lora_strength,
+        file=train_complete(actor).ref(),
+        file_name=_file_name(actor.lora.path),
     )
+
+
+def style_use(asked: Poster, choices: Choices) -> LoraUse:
+    """The style's slot. An engine that loads files gets the file, another one the name alone."""
+    file = choices.style
+    return LoraUse(
+        role="style",
+        name=asked.style_lora_name,
+        strength=asked.style_lora_strength,
+        sha256=digest_of(file) if file else None,
+        file=style_complete(asked, file).ref() if file else None,
+        file_name=_file_name(file.path if file else asked.style_lora_name),
+    )
+
+
+def _file_name(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
+
+
+def trained(order: Order, choices: Choices) -> tuple[TrainCompleteRecipe, ...]:
+    """Every LoRA file of the order, each once."""
+    styles = [style_complete(order.poster, choices.style)] if order.poster and choices.style else []
+    return (*(train_complete(actor) for actor in order.cast), *styles)
+
+
+def style_complete(asked: Poster, file: SourceFile) -> TrainCompleteRecipe:
+    """The recipe that the style's LoRA has to pass first."""
+    return TrainCompleteRecipe(label=asked.style_lora_name, path=file.path, sha256=digest_of(file))
 
 
 def train_complete(actor: Actor) -> TrainCompleteRecipe:
@@ -52,7 +85,7 @@ def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
     asked = order.poster or Poster()
     return PosterRecipe(
         label=actor.display_name,
-        engine=choices.clips.model_copy(update={"model": choices.clips.model or asked.model}),
+        engine=choices.posters,
         prompt=poster_prompt(actor, asked.background),
         negative=actor.sheet.negative,
         width=asked.width,
@@ -61,10 +94,7 @@ def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
         sampler_name=asked.sampler_name,
         scheduler_name=asked.scheduler_name,
         flux_guidance=asked.flux_guidance,
-        loras=(
-            LoraUse(role="style", name=asked.style_lora_name, strength=asked.style_lora_strength),
-            lora_use(actor),
-        ),
+        loras=(style_use(asked, choices), lora_use(actor)),
         seed=seed_for(actor.seed, "poster", actor.id),
     )
 
@@ -87,9 +117,9 @@ def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choic
         width=px,
         height=px,
         num_frames=TAKE_SECONDS * 24,
-        steps=order.generate.steps or profile.steps,
-        cfg=profile.cfg if order.generate.cfg is None else order.generate.cfg,
-        loras=(lora_use(actor),),
+        steps=clip_steps(order, choices),
+        cfg=clip_cfg(order, choices),
+        loras=clip_loras((actor,), choices),
         first_frame=first_picture(order, actor, choices),
         emotion=spec.emotion,
         angle=spec.angle,
@@ -97,6 +127,24 @@ def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choic
         margin=margin(order, choices),
         seed=seed_for(actor.seed, "take", actor.id, spec.emotion, spec.angle, spec.intensity),
     )
+
+
+def clip_loras(actors: Sequence[Actor], choices: Choices) -> tuple[LoraUse, ...]:
+    """The slots of a clip: those that its model can load."""
+    return tuple(lora_use(actor) for actor in actors if actor.id not in choices.unloaded)
+
+
+def clip_steps(order: Order, choices: Choices) -> int:
+    """What the order says, else the model's own default, else the tier's."""
+    return order.generate.steps or choices.clip_steps or GENERATE[order.quality].steps
+
+
+def clip_cfg(order: Order, choices: Choices) -> float:
+    """What the order says, else the model's own default, else the tier's."""
+    for cfg in (order.generate.cfg, choices.clip_cfg):
+        if cfg is not None:
+            return cfg
+    return GENERATE[order.quality].cfg
 
 
 def margin(order: Order, choices: Choices) -> bool:

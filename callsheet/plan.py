@@ -18,15 +18,17 @@ from callsheet.cues import cues_for, shifted, wordless
 from callsheet.film import Film, order_fingerprint
 from callsheet.models import CaptionMode, Cue, Line, Order, Scene, SpokenWord
 from callsheet.persona import (
+    clip_cfg,
+    clip_loras,
+    clip_steps,
     digest_of,
     first_picture,
-    lora_use,
     margin,
     nearest_take,
     poster,
     seed_for,
     take,
-    train_complete,
+    trained,
 )
 from callsheet.presets import DELIVER, ENCODE, GENERATE, generation_size
 from callsheet.prompts import negative_prompt, segment_prompt
@@ -40,6 +42,7 @@ from callsheet.recipes import (
     IntakeRecipe,
     LipsyncRecipe,
     PlacedVoice,
+    RestoreRecipe,
     SegmentRecipe,
     SpeechRecipe,
     SpliceRecipe,
@@ -126,7 +129,7 @@ class _Planner:
             for actor in order.cast
             for n, spec in enumerate(order.takes)
         }
-        raw, synced, enlarged, conformed = self._clips(takes)
+        raw, synced, restored, enlarged, conformed = self._clips(takes)
         splice = self._splice(conformed)
         voices, cues = tuple(self._voices()), self.cues()
         mix = finishing.mix(order, self.time, splice, voices, cues)
@@ -136,7 +139,7 @@ class _Planner:
             job_id=job_id,
             timeline=self.time,
             exact=exact,
-            loras=tuple(train_complete(actor) for actor in order.cast),
+            loras=trained(order, choices),
             sources=sources(order),
             speech=tuple(dict.fromkeys(line for scene in self.said for line in scene)),
             align=tuple(dict.fromkeys(alignment(line) for scene in self.said for line in scene)),
@@ -144,6 +147,7 @@ class _Planner:
             takes=tuple(takes.values()),
             segments=tuple(raw),
             lipsync=tuple(synced),
+            restore=tuple(restored),
             upscale=tuple(enlarged),
             conform=tuple(conformed),
             splice=splice,
@@ -154,9 +158,12 @@ class _Planner:
 
     def _clips(
         self, takes: Mapping[tuple[str, int], TakeRecipe]
-    ) -> tuple[list[SegmentRecipe], list[LipsyncRecipe], list[UpscaleRecipe], list[ConformRecipe]]:
+    ) -> tuple[
+        list[SegmentRecipe], list[LipsyncRecipe], list[RestoreRecipe], list[UpscaleRecipe], list[ConformRecipe]
+    ]:
         raw: list[SegmentRecipe] = []
         synced: list[LipsyncRecipe] = []
+        restored: list[RestoreRecipe] = []
         enlarged: list[UpscaleRecipe] = []
         conformed: list[ConformRecipe] = []
         for scene, when in zip(self.order.scenes, self.time.scenes, strict=True):
@@ -166,11 +173,13 @@ class _Planner:
                 raw.append(segment)
                 lipsync = self._lipsync(segment, when, part)
                 synced += [lipsync] if lipsync else []
-                upscale = self._upscale(lipsync or segment, segment)
+                restore = self._restore(lipsync or segment)
+                restored += [restore] if restore else []
+                upscale = self._upscale(restore or lipsync or segment, segment)
                 enlarged += [upscale] if upscale else []
-                conformed.append(self._conform(upscale or lipsync or segment, part))
+                conformed.append(self._conform(upscale or restore or lipsync or segment, part))
                 previous = segment
-        return raw, synced, enlarged, conformed
+        return raw, synced, restored, enlarged, conformed
 
     def _segment(
         self,
@@ -196,9 +205,9 @@ class _Planner:
             width=width,
             height=height,
             num_frames=part.raw_frames,
-            steps=order.generate.steps or profile.steps,
-            cfg=profile.cfg if order.generate.cfg is None else order.generate.cfg,
-            loras=tuple(lora_use(actor) for actor in actors),
+            steps=clip_steps(order, self.choices),
+            cfg=clip_cfg(order, self.choices),
+            loras=clip_loras(actors, self.choices),
             first_frame=start.ref("last_frame") if start else first_picture(order, actors[0], self.choices),
             start_frame=part.raw_start,
             emotion=scene.emotion,
@@ -230,6 +239,11 @@ class _Planner:
             voices=voices,
             quality=self.order.quality,
         )
+
+    def _restore(self, clip: Recipe) -> RestoreRecipe | None:
+        if self.choices.restore is None:
+            return None
+        return RestoreRecipe(label=clip.label, engine=self.choices.restore, clip=clip.ref())
 
     def _upscale(self, clip: Recipe, segment: SegmentRecipe) -> UpscaleRecipe | None:
         """Where the delivery is larger than what was generated, and an engine for it was asked."""

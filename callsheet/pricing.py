@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import Field
 
 from callsheet.recipe import Recipe
-from callsheet.recipes import ClipRecipe, LipsyncRecipe, PosterRecipe, UpscaleRecipe
+from callsheet.recipes import ClipRecipe, LipsyncRecipe, PosterRecipe, RestoreRecipe, UpscaleRecipe
 from callsheet.units import Frozen
 
 HOUR_S = 3600.0
@@ -155,6 +155,7 @@ _CLIP_S = {20: 15.0, 30: 30.0, 40: 40.0, 50: 45.0}
 _LIPSYNC_S_PER_S = {"draft": 0.4, "standard": 0.8, "high": 1.2, "premium": 1.6, "cinematic": 1.6}
 """Seconds a second of clip: 5, 10 and 20 s for the reference of 12.5 s."""
 _CLIP_SECONDS = 5.0
+_RESTORE_S = 15.0
 _UPSCALE_S = 20.0
 _SLACK = 4.0
 """How much longer than expected a job may take before it is stopped."""
@@ -192,5 +193,7 @@ def _modelled_s(recipe: Recipe) -> float:
         return _CLIP_S[steps] * recipe.num_frames / _REFERENCE_FRAMES
     if isinstance(recipe, LipsyncRecipe):
         return _LIPSYNC_S_PER_S.get(recipe.quality, 0.8) * _CLIP_SECONDS
+    if isinstance(recipe, RestoreRecipe):
+        return _RESTORE_S
     assert isinstance(recipe, UpscaleRecipe), recipe.stage
     return _UPSCALE_S

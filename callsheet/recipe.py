@@ -29,6 +29,7 @@ class Stage(StrEnum):
     TAKES = "takes"
     SEGMENTS = "segments"
     LIPSYNC = "lipsync"
+    RESTORE = "restore"
     UPSCALE = "upscale"
     CONFORM = "conform"
     SPLICE = "splice"
@@ -39,7 +40,8 @@ class Stage(StrEnum):
     @property
     def needs_gpu(self) -> bool:
         """Whether the stage belongs to the shoot, the GPU half."""
-        return self in (Stage.POSTER, Stage.TAKES, Stage.SEGMENTS, Stage.LIPSYNC, Stage.UPSCALE)
+        return self in (Stage.POSTER, Stage.TAKES, Stage.SEGMENTS, Stage.LIPSYNC, Stage.RESTORE,
+                        Stage.UPSCALE)
 
 
 class Ref(Frozen):
@@ -75,7 +77,7 @@ class Recipe(Frozen):
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over stage, version and every determining field."""
-        fields = self.model_dump(mode="json", exclude=set(self.hints))
+        fields = self.model_dump(mode="json", exclude=_hints_in(self))
         return digest(canonical({"stage": self.stage, "version": self.version, "inputs": fields}))
 
     def ref(self, name: str = "main") -> Ref:
@@ -87,12 +89,24 @@ class Recipe(Frozen):
         return tuple(dict.fromkeys(_refs_in(self)))
 
 
+def _hints_in(value: BaseModel) -> dict[Any, Any]:
+    """What pydantic's `exclude` wants: the hints of a value, and of the values in its tuples."""
+    hints: dict[Any, Any] = dict.fromkeys(getattr(type(value), "hints", ()), True)
+    for name in type(value).model_fields:
+        held = getattr(value, name)
+        if name not in hints and isinstance(held, tuple):
+            inside = {n: _hints_in(item) for n, item in enumerate(held) if isinstance(item, BaseModel)}
+            hints |= {name: {n: some for n, some in inside.items() if some}} if any(inside.values()) else {}
+    return hints
+
+
 def _refs_in(value: Any) -> Iterator[Ref]:
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _refs_in(getattr(value, name))
+            if name not in getattr(type(value), "hints", ()):
+                yield from _refs_in(getattr(value, name))
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from _refs_in(item)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from callsheet.models import CaptionMode, CaptionStyle, Cue, Ducking, Family
+from callsheet.models import CaptionMode, CaptionStyle, Cue, Ducking, Family, SourceFile
 from callsheet.presets import GENERATION_RATE, MAX_SEGMENT_FRAMES, TransitionKind
 from callsheet.recipe import Recipe, Ref, Stage
 from callsheet.units import Frozen, Pixels, Rate, Sha256, Volume
@@ -23,9 +23,20 @@ class EngineId(Frozen):
     model: str = ""
 
 
+class Instead(Frozen):
+    """What makes a picture or clip in place of what was asked, because that failed and the order's policy allows it."""
+
+    engine: EngineId
+    px: int | None = None
+    """Side of the square with as many pixels as are generated; None: as many as were asked."""
+    why: str
+    """One line for people: what failed."""
+
+
 class Choices(Frozen):
     """What `auto` came to: resolved when the plan is made, so that recipes never depend on where they run."""
 
+    posters: EngineId
     clips: EngineId
     speech: EngineId
     lipsync: EngineId
@@ -33,6 +44,17 @@ class Choices(Frozen):
     """Actor id -> the speech engine's voice."""
     clips_have_mouths: bool
     """Whether the clip engine tells where mouths are."""
+    unloaded: tuple[str, ...] = ()
+    """Actors whose LoRA the clip model cannot load: what clips start from carries them."""
+    clip_steps: int | None = None
+    """The clip model's own default, which beats the tier's; None: it has none."""
+    clip_cfg: float | None = None
+    style: SourceFile | None = None
+    """The style's LoRA file with its digest, for engines that load files; else they know the style by name."""
+    restore: EngineId | None = None
+    """None where faces are left as they are."""
+    instead: dict[str, Instead] = Field(default_factory=dict)
+    """By fingerprint of the recipe that was asked."""
     upscale: EngineId | None = None
     """None where clips are not enlarged by an engine: conform then does it by interpolation."""
     destination: str
@@ -49,6 +71,12 @@ class LoraUse(Frozen):
     sha256: Sha256 | None = None
     """Digest of the file; None for a style that the engine knows by name."""
     strength: float
+    hints: ClassVar[frozenset[str]] = frozenset({"file", "file_name"})
+    """Not part of a fingerprint: the digest says which LoRA it is."""
+    file: Ref | None = None
+    """The accepted file in the store, for engines that load it; None where there is no digest."""
+    file_name: str = ""
+    """What its file is called, for engines whose own machine has it under that name."""
 
 
 class TrainCompleteRecipe(Recipe):
@@ -185,6 +213,16 @@ class LipsyncRecipe(Recipe):
     quality: str = "standard"
 
 
+class RestoreRecipe(Recipe):
+    """A clip whose faces are made clear again after lip-sync. Artifact: main, as many frames at the same size."""
+
+    stage: ClassVar[Stage] = Stage.RESTORE
+    engine: EngineId
+    clip: Ref
+    strength: float = Field(1.0, ge=0, le=1)
+    """How much of the restored face is taken; the rest is the clip's own."""
+
+
 class UpscaleRecipe(Recipe):
     """A clip enlarged by an engine that knows what pictures look like. Artifact: main.
 
@@ -319,5 +357,5 @@ class UploadRecipe(Recipe):
 
 ANY_RECIPE: tuple[type[Recipe], ...] = (
     TrainCompleteRecipe, IntakeRecipe, SpeechRecipe, AlignRecipe, PosterRecipe, TakeRecipe, SegmentRecipe,
-    LipsyncRecipe, UpscaleRecipe, ConformRecipe, SpliceRecipe, MixRecipe, CheckRecipe, UploadRecipe,
+    LipsyncRecipe, RestoreRecipe, UpscaleRecipe, ConformRecipe, SpliceRecipe, MixRecipe, CheckRecipe, UploadRecipe,
 )

@@ -18,8 +18,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from callsheet.errors import SettingInvalid
-from callsheet.models import Gpu
+from callsheet.models import Fallback, Gpu
 from callsheet.pricing import CARDS, Card, card
+
+VOLUMES = (Path("/runpod-volume"), Path("/workspace"))
+"""Where a rented machine has its volume: an endpoint's worker, a pod."""
 
 HIDDEN = "(set, hidden)"
 """What stands for a secret's value wherever people look."""
@@ -145,6 +148,31 @@ class Settings(BaseSettings):
         "CALLSHEET_ALLOWED_HOSTS",
         meaning="host:port, with commas between several, that downloads may open although the address is private "
                 "or the port unusual. Default: none, so only ports 80 and 443 of the public internet")
+    engine: Text | None = _setting(
+        "CALLSHEET_ENGINE",
+        meaning="Engine for posters and clips where an order says auto. Default: the best one that is able here; set "
+                "it where the GPU work runs on other machines than the one that plans it")
+    fallback: Fallback = _setting(
+        "CALLSHEET_FALLBACK", default=Fallback.SMALLER,
+        meaning="What follows when an engine fails and the order says nothing: never, smaller (a smaller model or "
+                "picture) or placeholder (then also drawn ones, which are delivered). Default: smaller")
+    models_folder: Folder | None = _setting(
+        "CALLSHEET_MODELS", meaning="Folder of model weights. Default: models on the volume, else <home>/models")
+    device: Annotated[str, _matching(r"auto|cpu|mps|cuda(:[0-9]+)?", "auto, cpu, mps or cuda")] = _setting(
+        "CALLSHEET_DEVICE", default="auto",
+        meaning="Where models run: auto (a GPU, and never the processor by itself), cuda, mps or cpu. Default: auto")
+    comfyui_url: WebAddress | None = _setting(
+        "CALLSHEET_COMFYUI_URL", meaning="A ComfyUI server, such as http://127.0.0.1:8188")
+    comfyui_token: Secret | None = _setting(
+        "CALLSHEET_COMFYUI_TOKEN", meaning="Bearer token of the proxy before the ComfyUI server")
+    comfyui_loras: Folder | None = _setting(
+        "CALLSHEET_COMFYUI_LORAS",
+        meaning="The ComfyUI server's loras folder, where this machine can write it: LoRAs are then put there")
+    comfyui_endpoint: Annotated[str, _matching(r"[A-Za-z0-9_-]{3,64}", "an endpoint's id")] | None = _setting(
+        "CALLSHEET_COMFYUI_ENDPOINT", meaning="RunPod serverless endpoint of the stock worker-comfyui image")
+    latentsync: Folder | None = _setting(
+        "CALLSHEET_LATENTSYNC",
+        meaning="Folder of a LatentSync checkout with its own environment in .venv, for lip-sync on a GPU")
     ffmpeg: Text | None = _setting(
         "CALLSHEET_FFMPEG", meaning="The ffmpeg program. Default: the one that is installed with callsheet")
     gpu: Gpu = _setting(
@@ -244,6 +272,14 @@ class Settings(BaseSettings):
         return tuple(Path(folder) for folder in self.lora_folders.split(os.pathsep))
 
     @property
+    def models(self) -> Path:
+        """Where model weights lie: as set, else on this machine's volume, else in the home."""
+        if self.models_folder or self.volume:
+            return self.models_folder or Path(self.volume or ".") / "models"
+        mounted = next((place for place in VOLUMES if place.is_dir()), None)
+        return (mounted or self.home) / "models"
+
+    @property
     def gpu_place(self) -> Gpu:
         """Where GPU work runs, `auto` resolved: the pool when RunPod is configured, else here."""
         if self.gpu is not Gpu.AUTO:
@@ -289,6 +325,7 @@ class Settings(BaseSettings):
         in_force = {
             "store_place": self.store,
             "delivery_place": self.delivery,
+            "models_folder": str(self.models),
             "lora_folders": os.pathsep.join(map(str, self.loras)),
         }
         value = in_force.get(name, getattr(self, name))

@@ -28,6 +28,9 @@ def poster_frame(request: PosterFrame) -> Reply:
     with answering(request) as job:
         order = acting.poster_order(request, loras(request))
         train_complete.one(persona.train_complete(order.cast[0]))
-        made = acting.poster_frame(request, order, job.run.choices(order))
+        choices = job.run.choices(order)
+        if order.poster and choices.style:
+            train_complete.one(persona.style_complete(order.poster, choices.style))
+        made = acting.poster_frame(request, order, choices)
         poster.one(made.poster)
         return job.reply(made, upload.one(made.upload))

@@ -29,6 +29,7 @@ def segment(request: Segment) -> Reply:
         request = request.settled(random_seed)
         actors = acting.cast(request, loras(request))
         train_complete.each([persona.train_complete(actor) for actor in actors])
-        made = acting.segment(request, actors, taken_in(request), job.engines())
+        engines = job.engines(actors, pictured=request.image is not None)
+        made = acting.segment(request, actors, taken_in(request), engines)
         segments.one(made.segment)
         return job.reply(made, upload.one(made.upload))

@@ -1,4 +1,6 @@
-"""The GPU half: poster -> takes -> segments -> lip-sync -> upscale, for one order or many that share a base model.
+"""The GPU half: poster -> takes -> segments -> lip-sync -> restore -> upscale.
+
+For one order, or many that share a base model.
 
     prefect deployment run shoot/gpu
 
@@ -25,6 +27,7 @@ from tasks.intake import intake
 from tasks.left_jobs import settle_before
 from tasks.lipsync import lipsync
 from tasks.poster import poster
+from tasks.restore import restore
 from tasks.run import current, running
 from tasks.segments import segments
 from tasks.speech import speech
@@ -71,8 +74,10 @@ def prepared(order: Order) -> Film:
     """Everything that the shoot rests on: files there and accepted, lines spoken and timed, lengths exact."""
     run = current()
     order = admit(order, run.sources)
-    choices = run.choices(order)
     train_complete.each([persona.train_complete(actor) for actor in order.cast])
+    choices = run.choices(order)                      # after that: what a LoRA is of decides which models are cast
+    if order.poster and choices.style:
+        train_complete.one(persona.style_complete(order.poster, choices.style))
     intake.each(plan.sources(order))
     lines = list(dict.fromkeys(line for scene in plan.lines(order, choices) for line in scene))
     spoken = {record.fingerprint: record.facts["seconds"] for record in speech.each(lines)}
@@ -87,6 +92,7 @@ def footage(film: Film) -> None:
     takes.each(film.takes)
     segments.each(film.segments)
     lipsync.each(film.lipsync)
+    restore.each(film.restore)
     upscale.each(film.upscale)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from callsheet.engines.base import ClipEngine
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import EngineUnable
-from callsheet.faces.base import LipsyncEngine, Upscaler
+from callsheet.faces.base import FaceRestorer, LipsyncEngine, Upscaler
 from callsheet.faces.choose import choose as choose_lipsync
-from callsheet.faces.choose import choose_upscaler
+from callsheet.faces.choose import choose_restorer, choose_upscaler
 from callsheet.recipes import EngineId
 from callsheet.speech.base import SpeechEngine
 from callsheet.speech.choose import choose as choose_speech
@@ -16,25 +16,31 @@ from tasks.run import current
 
 def clip_engine(asked: EngineId) -> ClipEngine:
     """Raises EngineUnable when this installation has another version than the plan was made with."""
-    engine = choose_clips(asked.name)
+    engine = choose_clips(asked.name, current().settings)
     _same(asked, engine.id)
     return engine
 
 
 def speech_engine(asked: EngineId) -> SpeechEngine:
-    engine = choose_speech(asked.name, current().settings.elevenlabs_api_key)
+    engine = choose_speech(asked.name, current().settings)
     _same(asked, engine.id)
     return engine
 
 
 def lipsync_engine(asked: EngineId) -> LipsyncEngine:
-    engine = choose_lipsync(asked.name)
+    engine = choose_lipsync(asked.name, settings=current().settings)
+    _same(asked, engine.id)
+    return engine
+
+
+def restorer(asked: EngineId) -> FaceRestorer:
+    engine = choose_restorer(asked.name, current().settings)
     _same(asked, engine.id)
     return engine
 
 
 def upscaler(asked: EngineId) -> Upscaler:
-    engine = choose_upscaler(asked.name)
+    engine = choose_upscaler(asked.name, current().settings)
     _same(asked, engine.id)
     return engine
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from prefect.artifacts import create_markdown_artifact
 
-from callsheet.engines.choose import choose as choose_clips
+from callsheet.engines.base import Asked
 from callsheet.errors import CallsheetError
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.jobs.base import MAX_SEED, Request
 from callsheet.jobs.inputs import Engines
 from callsheet.jobs.reply import Reply
-from callsheet.models import Gpu
+from callsheet.models import Actor, Gpu
 from callsheet.store.records import Record
+from tasks import casting
 from tasks.direct import is_direct
 from tasks.inputs import inbox
 from tasks.run import Run, Seen, running, watching
@@ -45,10 +46,24 @@ class Answering:
         with self._lock:
             self._warnings |= dict.fromkeys(seen.record.warnings)
 
-    def engines(self) -> Engines:
-        """The best engines that are able here. Raises EngineUnable."""
+    def engines(self, actors: Sequence[Actor] = (), pictured: bool = True, model: str = "") -> Engines:
+        """The best engines that are able here, and the clip model for a cast. Raises EngineUnable, WrongFamily.
+
+        Args:
+            actors: Whose LoRAs a clip is to show.
+            pictured: Whether it starts from a picture.
+            model: Base model that is asked for; empty leaves it to the engine.
+        """
+        clips = self.run.clip_engine()
+        asked = Asked(families=casting.Families(actors, self.run), clip_model=model, pictured=pictured)
+        cast = clips.cast(asked)
         return Engines(
-            clips=choose_clips().id, lipsync=choose_lipsync().id, destination=self.run.delivery.url
+            clips=clips.id.model_copy(update={"model": cast.clips}),
+            unloaded=tuple(actor.id for actor in actors if casting.file_of(actor) in cast.unloaded),
+            steps=cast.steps,
+            cfg=cast.cfg,
+            lipsync=choose_lipsync(settings=self.run.settings).id,
+            destination=self.run.delivery.url,
         )
 
     def reply(self, answer: Answer, uploaded: Record) -> Reply:

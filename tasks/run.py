@@ -11,19 +11,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from callsheet.engines.base import ClipEngine
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.errors import Cancelled
+from callsheet.faces.choose import RESTORERS, choose_restorer, choose_upscaler
 from callsheet.faces.choose import choose as choose_lipsync
-from callsheet.faces.choose import choose_upscaler
 from callsheet.models import Actor, Gpu, Order, Purse
 from callsheet.orders import MAX_CAST
+from callsheet.presets import Quality
 from callsheet.recipe import Recipe, Stage, digest
-from callsheet.recipes import Choices
+from callsheet.recipes import Choices, EngineId
 from callsheet.settings import Settings
 from callsheet.speech.choose import choose as choose_speech
 from callsheet.store.delivery import Delivery
 from callsheet.store.records import Record, Records
 from callsheet.store.sources import Sources
+from tasks import casting
 from tasks.backends import backends
 
 
@@ -64,19 +67,45 @@ class Run:
         """The oldest record of a stage that this run accepts; None accepts all."""
         return self.started if stage in self.refresh else None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other machines do the GPU work: then it does not matter what this one is able to do."""
+        return self.gpu is not Gpu.HERE
+
+    def clip_engine(self, name: str = "auto") -> ClipEngine:
+        """The engine of that name, or what `auto` comes to. Raises EngineUnable."""
+        return choose_clips(name, self.settings, self.elsewhere)
+
     def choices(self, order: Order) -> Choices:
-        """Which engines an order gets here. Raises EngineUnable."""
-        clips = choose_clips(order.generate.engine)
-        speech = choose_speech(order.generate.speech, self.settings.elevenlabs_api_key)
+        """Which engines and models an order gets here. Raises EngineUnable, WrongFamily, FileMissing."""
+        clips = self.clip_engine(order.generate.engine)
+        speech = choose_speech(order.generate.speech, self.settings)
+        models = casting.cast(order, clips, self)
         return Choices(
-            clips=clips.id,
+            posters=clips.id.model_copy(update={"model": models.poster}),
+            clips=clips.id.model_copy(update={"model": models.clips}),
+            clip_steps=models.steps,
+            clip_cfg=models.cfg,
+            unloaded=tuple(a.id for a in order.cast if casting.file_of(a) in models.unloaded),
+            style=casting.style(order.poster, clips, self),
             speech=speech.id,
-            lipsync=choose_lipsync(order.generate.lipsync, clips.has_mouths).id,
+            lipsync=choose_lipsync(order.generate.lipsync, clips.has_mouths, self.settings).id,
             voices={a.id: speech.cast_voice(a.voice, place, a.id) for a, place in _places(order)},
             clips_have_mouths=clips.has_mouths,
-            upscale=None if order.generate.upscale == "off" else choose_upscaler(order.generate.upscale).id,
+            restore=self._restorer(order, clips),
+            upscale=None if order.generate.upscale == "off"
+            else choose_upscaler(order.generate.upscale, self.settings).id,
             destination=self.delivery.url,
         )
+
+    def _restorer(self, order: Order, clips: ClipEngine) -> EngineId | None:
+        """What restores faces: never drawn ones, and on `auto` only from quality standard upwards."""
+        asked = order.generate.restore
+        if asked == "off" or clips.has_mouths or (asked == "auto" and order.quality is Quality.DRAFT):
+            return None
+        if asked == "auto" and not any(not each(self.settings).able() for each in RESTORERS.values()):
+            return None                               # nothing here restores faces, and nobody insisted
+        return choose_restorer(asked, self.settings).id
 
 
 def _places(order: Order) -> list[tuple[Actor, int]]:

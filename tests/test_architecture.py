@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engines", "speech", "faces", "lora", "media", "store", "runpod")
 DOORS_OVER_THERE = tuple(f"callsheet.runpod.{name}" for name in ("handler", "stagehand", "entrypoint", "worker"))
 """What a machine at RunPod is entered by, and what sends work there."""
-SHARED = ("callsheet.store.base", "callsheet.media.ffmpeg", "callsheet.media.probe", "callsheet.runpod.client")
+SHARED = (
+    "callsheet.store.base", "callsheet.media.ffmpeg", "callsheet.media.probe", "callsheet.runpod.client",
+    "callsheet.lora.inspect",
+)
 RANK = {"top": 0, "room": 1, "tasks": 2, "flows": 3, "doors": 4}
 HEAVY = ("torch", "diffusers", "transformers", "boto3", "botocore", "prefect", "pandas", "pyarrow", "av")
 MAY_TAKE_PREFECT = ("flows/", "deployments/", "callsheet/runpod/worker.py")

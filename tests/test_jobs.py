@@ -35,7 +35,10 @@ EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples" / "jobs"
 MANUAL = EXAMPLES.parents[2] / "docs" / "jobs.md"
 ENGINE = EngineId(name="placeholder", version=1)
 ENGINES = Engines(clips=ENGINE, lipsync=ENGINE, destination="file:///out")
-CHOICES = Choices(clips=ENGINE, speech=ENGINE, lipsync=ENGINE, voices={}, clips_have_mouths=True, destination="file:///out")
+CHOICES = Choices(
+    posters=ENGINE, clips=ENGINE, speech=ENGINE, lipsync=ENGINE, voices={}, clips_have_mouths=True,
+    destination="file:///out",
+)
 A, B = "https://example.com/a", "https://example.com/b"
 
 LEAST: dict[str, dict[str, Any]] = {
@@ -493,7 +496,7 @@ def test_a_poster_job_makes_the_poster_of_a_film_with_the_same_seed() -> None:
     assert (style.name, style.strength, character.name, character.strength) == (
         "SBai_style_101", 1.0, "0001_european_20_female", 0.8)
     assert "(0001_european_20_female, a woman) in a full body image" in made.poster.prompt
-    assert made.poster.engine.model == "flux1-dev-fp8"
+    assert made.poster.engine == CHOICES.posters
 
 
 def test_another_seed_is_another_poster() -> None:

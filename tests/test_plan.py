@@ -37,6 +37,7 @@ SPOKEN_S = 1.0
 """Every line of these films takes as long, whatever it says."""
 
 CHOICES = Choices(
+    posters=EngineId(name="placeholder", version=1, model="flux1-dev-fp8"),
     clips=EngineId(name="placeholder", version=1),
     speech=EngineId(name="espeak", version=1),
     lipsync=EngineId(name="warp", version=1),
@@ -169,7 +170,9 @@ def test_another_voice_of_the_engine_speaks_every_line_anew() -> None:
 
 
 def test_a_newer_version_of_the_clip_engine_makes_all_pictures_anew() -> None:
-    other = CHOICES.model_copy(update={"clips": EngineId(name="placeholder", version=2)})
+    newer = {"version": 2}
+    other = CHOICES.model_copy(update={
+        "posters": CHOICES.posters.model_copy(update=newer), "clips": CHOICES.clips.model_copy(update=newer)})
     assert made_anew(film(choices=other), film()) == ALL_PICTURES
 
 
@@ -270,9 +273,10 @@ def test_recipes_come_after_what_they_are_made_from() -> None:
         seen.add(recipe.fingerprint)
 
 
-def test_every_stage_is_in_a_film_with_sound_speech_and_an_upscaler() -> None:
+def test_every_stage_is_in_a_film_with_sound_speech_restored_faces_and_an_upscaler() -> None:
     larger = changed(ORDER, "format", Format(width=1920, height=1080, fps=24))
-    choices = CHOICES.model_copy(update={"upscale": EngineId(name="realesrgan", version=1)})
+    choices = CHOICES.model_copy(update={
+        "restore": EngineId(name="gfpgan", version=1), "upscale": EngineId(name="realesrgan", version=1)})
     assert list(dict.fromkeys(recipe.stage for recipe in film(larger, choices).recipes())) == list(Stage)
 
 
@@ -292,10 +296,10 @@ def test_only_the_cues_of_karaoke_carry_words() -> None:
     assert [word.text for cue in sung.conform[0].cues for word in cue.words] == ["Hello."]
 
 
-def test_a_silent_order_without_sound_or_takes_needs_six_stages_less() -> None:
+def test_a_silent_order_without_sound_or_takes_needs_seven_stages_less() -> None:
     plain = Order(title="t", cast=(AVA,), scenes=(Scene(prompt="x", seconds=1),), takes=(), quality=Quality.DRAFT)
     assert {recipe.stage for recipe in film(plain).recipes()} == set(Stage) - {
-        Stage.INTAKE, Stage.SPEECH, Stage.ALIGN, Stage.TAKES, Stage.LIPSYNC, Stage.UPSCALE}
+        Stage.INTAKE, Stage.SPEECH, Stage.ALIGN, Stage.TAKES, Stage.LIPSYNC, Stage.RESTORE, Stage.UPSCALE}
     assert [key.key.rpartition("/")[2] for key in film(plain).upload.files][:2] == ["final.mp4", "thumbnail.jpg"]
     assert film(plain).segments[0].first_frame == film(plain).posters[0].ref()
 

@@ -120,9 +120,9 @@ class _Able:
     def __init__(self, settings: Settings) -> None:
         self._found: dict[tuple[str, str], EngineUnable | None] = {}
         self._choose: dict[str, Callable[[str], object]] = {
-            "column engine": choose_clips,
-            "its speech": lambda name: choose_speech(name, settings.elevenlabs_api_key),
-            "its lip-sync": choose_lipsync,
+            "column engine": lambda name: choose_clips(name, settings, settings.gpu_place is not Gpu.HERE),
+            "its speech": lambda name: choose_speech(name, settings),
+            "its lip-sync": lambda name: choose_lipsync(name, settings=settings),
         }
 
     def problems(self, file: Path, row: Row) -> Iterator[Problem]:

@@ -77,10 +77,10 @@ def speech(site: Site) -> Finding:
     from callsheet.speech.choose import AUTO, ENGINES, choose
 
     key = site.settings.elevenlabs_api_key
-    able = {name: make(key).able() for name, make in ENGINES.items()}
+    able = {name: make(site.settings).able() for name, make in ENGINES.items()}
     found = "; ".join(f"{name}: {reason or 'able'}" for name, reason in able.items())
     try:
-        choose(AUTO, key)
+        choose(AUTO, site.settings)
     except EngineUnable as error:
         return Finding("speech", Level.PROBLEM, found, error.fix)
     if able["espeak"]:
@@ -90,11 +90,12 @@ def speech(site: Site) -> Finding:
 
 
 def faces(site: Site) -> Finding:
-    """Each engine of lip-sync and of larger pictures; what the optional extra adds, and how to get it."""
-    from callsheet.faces.choose import ENGINES, UPSCALERS
+    """Each engine of lip-sync, restored faces and larger pictures; what the extra adds, and how to get it."""
+    from callsheet.faces.choose import ENGINES, RESTORERS, UPSCALERS
 
-    able = {name: make().able() for name, make in ENGINES.items()}
-    able |= {name: make().able() for name, make in UPSCALERS.items()}
+    able = {name: make(site.settings).able() for name, make in ENGINES.items()}
+    able |= {name: make(site.settings).able() for name, make in RESTORERS.items()}
+    able |= {name: make(site.settings).able() for name, make in UPSCALERS.items()}
     found = "; ".join(f"{name}: {'not able' if reason else 'able'}" for name, reason in able.items())
     return Finding("faces", Level.OK, found, "; ".join(dict.fromkeys(filter(None, able.values()))))
 

@@ -6,10 +6,12 @@ caller's policy does, and the record tells what ran.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from callsheet.models import Family
+from callsheet.presets import Quality
 from callsheet.recipes import ClipRecipe, EngineId, PosterRecipe
 from callsheet.store.base import Outcome, Room
 
@@ -24,11 +26,34 @@ class Ability:
 
 
 @dataclass(frozen=True)
-class LoraFile:
-    """A character LoRA as an engine gets it: actor id -> local path."""
+class Asked:
+    """What an order asks of an engine, before anything is planned."""
 
-    actor_id: str
-    path: Path
+    families: Mapping[str, Family | None] = field(default_factory=dict)
+    """Name of each character's LoRA file, and the family it was trained for; None where nobody knows yet. May be a
+    mapping that reads a file's header only when it is asked."""
+    poster_model: str = ""
+    """Empty where no poster is wanted."""
+    clip_model: str = ""
+    """Empty leaves it to the engine."""
+    clips: bool = True
+    """Whether clips are wanted at all."""
+    pictured: bool = True
+    """Whether clips start from a picture."""
+    quality: Quality = Quality.STANDARD
+
+
+@dataclass(frozen=True)
+class Casting:
+    """Which models an engine makes an order with. Their names enter the recipes."""
+
+    poster: str = ""
+    clips: str = ""
+    unloaded: frozenset[str] = frozenset()
+    """LoRA files of `Asked.families` that the clip model cannot load: what clips start from carries them."""
+    steps: int | None = None
+    """The clip model's own default; None takes the tier's."""
+    cfg: float | None = None
 
 
 class ClipEngine(Protocol):
@@ -42,15 +67,26 @@ class ClipEngine(Protocol):
     def has_mouths(self) -> bool:
         """Whether clips come with a mouth track (faces/base.py)."""
 
+    @property
+    def loads_files(self) -> bool:
+        """Whether it loads LoRA files of the store; else it draws, or has them by name where it works."""
+
     def able(self) -> Ability:
         """Whether it is configured and reachable here."""
+
+    def cast(self, asked: Asked) -> Casting:
+        """The models for an order, before anything is loaded. Does not look at this machine.
+
+        Raises WrongFamily naming the file, EngineUnable for what it cannot make at all.
+        """
 
     def paint(self, recipe: PosterRecipe, room: Room) -> Outcome:
         """A poster. Files: main, a JPEG of exactly width x height. Raises EngineError."""
 
     def shoot(self, recipe: ClipRecipe, room: Room) -> Outcome:
         """A clip. Tells its progress at least every few minutes, also while a model loads: a rented machine on which
-        nothing moves for `quiet_s` (900 s) is given up.
+        nothing moves for `quiet_s` (900 s) is given up. Whatever progress raises ends it within one step.
 
         Files: main, H.264 in MP4 without sound, exactly num_frames at fps, width x height; last_frame, a PNG of the
-        same size; mouths where the engine knows them (faces/base.py). Raises EngineError."""
+        same size; mouths where the engine knows them (faces/base.py). Facts may hold `warnings` of the work and
+        `plan`, how the model was held in memory. Raises EngineError."""

@@ -16,7 +16,7 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from callsheet.engines.base import Ability
+from callsheet.engines.base import Ability, Asked, Casting
 from callsheet.engines.drawing.lettering import missing
 from callsheet.engines.drawing.planes import Frame
 from callsheet.engines.drawing.poster import draw_poster
@@ -44,9 +44,18 @@ class PlaceholderEngine:
         """It drew them, so it knows where they are."""
         return True
 
+    @property
+    def loads_files(self) -> bool:
+        """It draws whoever a LoRA's digest stands for."""
+        return False
+
     def able(self) -> Ability:
         """Always: it needs nothing but ffmpeg."""
         return Ability(True)
+
+    def cast(self, asked: Asked) -> Casting:
+        """It draws every family and every model alike, and says which was asked."""
+        return Casting(poster=asked.poster_model)
 
     def paint(self, recipe: PosterRecipe, room: Room) -> Outcome:
         """A poster. Files: main, a JPEG (quality 90, full colour resolution) of exactly width x height."""

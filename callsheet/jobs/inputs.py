@@ -26,6 +26,11 @@ class Engines:
     lipsync: EngineId
     destination: str
     """URL of the delivery."""
+    unloaded: tuple[str, ...] = ()
+    """Actors whose LoRA the clip model cannot load: what clips start from carries them."""
+    steps: int | None = None
+    """The clip model's own default, which beats the tier's; None: it has none."""
+    cfg: float | None = None
 
 
 @dataclass(frozen=True)

@@ -105,11 +105,12 @@ def stage_tasks() -> dict[str, Any]:
     """The GPU half's stages by their names."""
     from tasks.lipsync import lipsync
     from tasks.poster import poster
+    from tasks.restore import restore
     from tasks.segments import segments
     from tasks.takes import takes
     from tasks.upscale import upscale
 
-    return {stage.name: stage for stage in (poster, takes, segments, lipsync, upscale)}
+    return {stage.name: stage for stage in (poster, takes, segments, lipsync, restore, upscale)}
 
 
 def serve(jobs: queue.SimpleQueue[bytes], events: Events) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = (Path("/runpod-volume"), Path("/workspace"))
+from callsheet.settings import VOLUMES
+
+PLACES = VOLUMES
 VARIABLE = "CALLSHEET_VOLUME"
 
 

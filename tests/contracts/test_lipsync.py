@@ -17,6 +17,7 @@ from callsheet.faces.base import LipsyncEngine
 from callsheet.faces.choose import ENGINES, choose
 from callsheet.media.probe import probe
 from callsheet.recipes import LipsyncRecipe, PlacedVoice
+from callsheet.settings import Settings
 from callsheet.store.base import Outcome
 from tests.faces.portrait import portrait
 from tests.support.clips import AVA, LEO, Frames, clip_recipe, decoded, ref, room, write_voice
@@ -84,7 +85,7 @@ class Stage:
 
 @pytest.fixture(params=ENGINES_UNDER_TEST)
 def stage(request: pytest.FixtureRequest, footage: Footage, tmp_path: Path) -> Stage:
-    engine = ENGINES[request.param]()
+    engine = ENGINES[request.param](Settings.load())
     if engine.able():
         pytest.skip(engine.able())
     return Stage(engine, footage, tmp_path)

@@ -15,6 +15,7 @@ from callsheet.faces.footage import Picture, encode_command, raw_of
 from callsheet.media.ffmpeg import writer
 from callsheet.media.probe import probe
 from callsheet.recipes import UpscaleRecipe
+from callsheet.settings import Settings
 from callsheet.store.base import Outcome
 from tests.faces.portrait import portrait
 from tests.support.clips import apart, decoded, ref, room
@@ -27,7 +28,7 @@ FRAMES, RATE, SIDE = 2, Fraction(24), (32, 24)
     pytest.param(name, marks=pytest.mark.slow) if name.endswith("photo") else name for name in UPSCALERS_UNDER_TEST
 ])
 def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    engine = UPSCALERS[request.param]()
+    engine = UPSCALERS[request.param](Settings.load())
     if engine.able():
         pytest.skip(engine.able())
     return engine

@@ -36,6 +36,7 @@ from tasks.run import current, running
 from tests.support.prefect_server import unconfigured
 
 CHOICES = Choices(
+    posters=EngineId(name="placeholder", version=1, model="flux1-dev-fp8"),
     clips=EngineId(name="placeholder", version=1),
     speech=EngineId(name="espeak", version=1),
     lipsync=EngineId(name="warp", version=1),
