@@ -78,9 +78,6 @@ class ShootJob(Frozen):
     orders: tuple[Order, ...] = Field(min_length=1)
     refresh: tuple[Stage, ...] = ()
     started: AwareDatetime | None = None
-    batch: str = Field("", max_length=200)
-    """The batch that pays; empty for films by themselves."""
-
 
     @field_validator("orders")
     @classmethod

@@ -90,11 +90,10 @@ def _stage(work: StageJob) -> dict[str, Any]:
 
 
 def _shoot(work: ShootJob) -> dict[str, Any]:
-    from callsheet.models import Purse
     from flows.shoot import shoot
 
     orders = list(work.orders)
-    ended = shoot.fn(orders, list(work.refresh), work.started, Purse(batch=work.batch))
+    ended = shoot.fn(orders, list(work.refresh), work.started)
     return {"failed": {
         order.cast[0].id: Trouble(code=error.code, message=error.what, remedy=error.fix).model_dump()
         for order, error in zip(orders, ended, strict=True) if error is not None

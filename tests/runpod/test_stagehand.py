@@ -187,7 +187,7 @@ def test_a_shoot_makes_the_half_of_every_order_and_tells_who_failed(worker: Work
     gone = actor.lora.model_copy(update={"path": str(tmp_path / "gone.safetensors"), "sha256": "0" * 64})
     bad = bad.model_copy(update={"cast": (actor.model_copy(update={"lora": gone}),)})
     orders = [json.loads(order.model_dump_json()) for order in (good, bad)]
-    reply = worker({"job_type": "shoot", "orders": orders, "refresh": [], "started": None, "batch": "night"})
+    reply = worker({"job_type": "shoot", "orders": orders, "refresh": [], "started": None})
     assert set(reply["failed"]) == {"b"}
     assert set(reply["failed"]["b"]) == {"code", "message", "remedy"}
     assert worker.told, "no progress was told"
