@@ -29,6 +29,7 @@
     ├── ProviderError           provider.failed        the GPU provider answered with an error (retryable)
     │   ├── ProviderBusy          provider.busy          it asks for patience (429)
     │   ├── AnswerUnknown         provider.answer_unknown  a request may have been carried out: look first
+    │   ├── ProviderUnreached     provider.unreached     nothing answers at its address
     │   ├── ProviderDenied        provider.denied        the key was refused
     │   ├── ProviderUnpaid        provider.unpaid        the account has no money
     │   ├── ProviderRefused       provider.refused       it will never take this request
@@ -100,6 +101,7 @@ from callsheet.errors.provider import (
     ProviderError,
     ProviderRefused,
     ProviderUnpaid,
+    ProviderUnreached,
     QueueStuck,
 )
 from callsheet.errors.server import (
@@ -165,6 +167,7 @@ __all__ = [
     "ProviderError",
     "ProviderRefused",
     "ProviderUnpaid",
+    "ProviderUnreached",
     "QualityRefused",
     "QueueStuck",
     "RequestInvalid",

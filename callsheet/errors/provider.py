@@ -12,6 +12,14 @@ class ProviderError(CallsheetError):
     retryable = True
 
 
+class ProviderUnreached(ProviderError):
+    """Not a byte of the request arrived: nothing was begun, nothing is paid."""
+
+    code = "provider.unreached"
+    summary = "nothing answers for {provider} at {address} ({detail})"
+    remedy = "check the network and the address; an emulator has to be running (`callsheet emulate`)"
+
+
 class ProviderBusy(ProviderError):
     """429. `retry_after_s` is what it asked for, where it did."""
 

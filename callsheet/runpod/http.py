@@ -30,6 +30,7 @@ from callsheet.errors import (
     ProviderError,
     ProviderRefused,
     ProviderUnpaid,
+    ProviderUnreached,
 )
 from callsheet.redact import redact
 
@@ -145,7 +146,9 @@ class Api:
             async with asyncio.timeout(TOTAL_S):
                 response, body = await self._exchange(method, path, json, params, safe)
         except _NOT_SENT as error:                        # their words could quote a header: the type says enough
-            raise ProviderError(provider=PROVIDER, detail=f"nothing to {where}: {type(error).__name__}") from None
+            raise ProviderUnreached(
+                provider=PROVIDER, address=self.base_url, detail=f"{where}: {type(error).__name__}"
+            ) from None
         except (httpx.HTTPError, TimeoutError, _TooLong) as error:
             raise lost(provider=PROVIDER, detail=f"{where}: {type(error).__name__.strip('_')}") from None
         if response.status_code >= 300:

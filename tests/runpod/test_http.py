@@ -21,6 +21,7 @@ from callsheet.errors import (
     ProviderError,
     ProviderRefused,
     ProviderUnpaid,
+    ProviderUnreached,
 )
 from callsheet.runpod import http
 from callsheet.runpod.http import Api, retry_after, status_of
@@ -79,9 +80,9 @@ def test_what_is_safe_fails_in_the_end_as_a_provider_error_that_may_pass(trouble
     (httpx.ReadError("reset"), AnswerUnknown),
     (httpx.RemoteProtocolError("cut"), AnswerUnknown),
     (httpx.Response(200, content=b"not json"), AnswerUnknown),
-    (httpx.ConnectError("refused"), ProviderError),
-    (httpx.ConnectTimeout("nobody"), ProviderError),
-    (httpx.ProxyError("no way"), ProviderError),
+    (httpx.ConnectError("refused"), ProviderUnreached),
+    (httpx.ConnectTimeout("nobody"), ProviderUnreached),
+    (httpx.ProxyError("no way"), ProviderUnreached),
     (ok({}, 429), ProviderBusy),
     (ok({}, 401), ProviderDenied),
     (ok({}, 403), ProviderDenied),
@@ -162,6 +163,11 @@ def test_pauses_grow_and_differ() -> None:
         waits.append(clock.slept)
     assert all(later > earlier for earlier, later in zip(waits[0], waits[0][1:], strict=False))
     assert waits[0] != waits[1]
+
+
+def test_where_nothing_answers_the_address_is_named() -> None:
+    with pytest.raises(ProviderUnreached, match=r"nothing answers for RunPod at http.*check the network"):
+        call(Script(httpx.ConnectError("refused")), "POST", json={})
 
 
 @pytest.mark.parametrize("answer", [
