@@ -315,7 +315,7 @@ def test_nobody_listening_means_that_nothing_was_sent() -> None:
     api = Api(f"http://127.0.0.1:{port}", SecretStr(KEY), sleep=Clock().sleep)
     with pytest.raises(ProviderError) as caught:
         asyncio.run(api.call("POST", "/x", json={}))
-    assert type(caught.value) is ProviderError
+    assert type(caught.value) is ProviderUnreached
 
 
 def test_connections_are_kept_for_safe_requests_and_never_for_others() -> None:
