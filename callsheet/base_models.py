@@ -26,6 +26,12 @@ class BaseModel(Frozen):
     """Of the LoRAs it loads."""
     weights: tuple[str, ...]
     """Names in weights.CATALOGUE, all of them needed by the library pipelines."""
+    extras: tuple[str, ...] = ()
+    """Further names, for work that not every clip needs."""
+    follows: bool = False
+    """Whether it makes a clip after another clip's frames."""
+    controlled: bool = False
+    """Whether its clips keep to control pictures, with the `extras`."""
     gib: float = Field(gt=0)
     """Of everything that is loaded, in bf16 and in GiB of GPU memory, without what the work itself takes."""
     aliases: tuple[str, ...] = ()
@@ -44,13 +50,13 @@ MODELS: tuple[BaseModel, ...] = (
     BaseModel(name="sdxl-base-1.0", kind="picture", family=Family.SDXL, weights=("sdxl",), gib=6.5),
     BaseModel(name="sd15", kind="picture", family=Family.SD15, weights=("sd15",), gib=2.0),
     BaseModel(name="wan2.2-i2v-a14b", kind="clip", family=Family.WAN, weights=("wan-14b",), gib=64.0,
-              from_picture=True, smaller="wan2.2-ti2v-5b"),
+              from_picture=True, cfg=3.5, smaller="wan2.2-ti2v-5b"),
     BaseModel(name="wan2.2-ti2v-5b", kind="clip", family=Family.WAN, weights=("wan-5b",), gib=20.6,
-              from_picture=True),
+              from_picture=True, cfg=5.0, follows=True),
     BaseModel(name="animatediff-sdxl", kind="clip", family=Family.SDXL, weights=("sdxl", "motion-sdxl"), gib=7.4,
               steps=50, cfg=12.0),
     BaseModel(name="animatediff-sd15", kind="clip", family=Family.SD15, weights=("sd15", "motion-sd15"), gib=3.7,
-              steps=50, cfg=12.0),
+              steps=50, cfg=12.0, extras=("control-sd15",), follows=True, controlled=True),
 )
 """Best first within a family and kind. Sizes are sums of the bf16 parts in docs/benchmarks.md."""
 

@@ -87,7 +87,7 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
         f'<video src="{_link(url, base)}#t=2.5" muted loop playsinline preload="metadata" tabindex="0" {_PLAY}></video>'
         for url in p.takes.get(p.actor_id, ())
     )
-    notes = "".join(f"<p class=waiting>{escape(warning)}</p>" for warning in p.warnings)
+    notes = "".join(f"<p class=waiting>{escape(str(note))}</p>" for note in (*p.fallbacks, *p.warnings))
     return f"""<article>
 <video class="film" style="aspect-ratio: {size}" controls playsinline preload="metadata"
  poster="{_link(p.thumbnail, base)}" src="{_link(p.video, base)}">{track}</video>

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from callsheet.models import Order
@@ -10,6 +10,8 @@ from callsheet.recipe import Recipe, canonical, digest
 from callsheet.recipes import (
     AlignRecipe,
     CheckRecipe,
+    Choices,
+    ClipRecipe,
     ConformRecipe,
     IntakeRecipe,
     LipsyncRecipe,
@@ -51,6 +53,18 @@ class Film:
     mix: MixRecipe
     check: CheckRecipe
     upload: UploadRecipe
+    choices: Choices
+    """What it was planned with."""
+    asked: Mapping[str, PosterRecipe | ClipRecipe]
+    """Fingerprint of what stands in for something -> what was asked. Empty when everything is as it was asked."""
+
+    def pictures(self) -> tuple[PosterRecipe | ClipRecipe, ...]:
+        """What engines for pictures and clips make, inputs before what is made from them."""
+        return (*self.posters, *self.takes, *self.segments)
+
+    def as_asked(self, recipe: PosterRecipe | ClipRecipe) -> PosterRecipe | ClipRecipe:
+        """What was asked where this stands in; else itself."""
+        return self.asked.get(recipe.fingerprint, recipe)
 
     def recipes(self) -> Iterator[Recipe]:
         """All of them, inputs before what is made from them."""

@@ -17,6 +17,7 @@ from callsheet.recipes import (
     PlacedEffect,
     PlacedVoice,
     PosterRecipe,
+    Sitter,
     SpliceRecipe,
     TakeRecipe,
     UploadRecipe,
@@ -52,10 +53,12 @@ def mix(
 
 
 def check(
-    order: Order, time: Timeline, film: MixRecipe, voices: tuple[PlacedVoice, ...], cues: tuple[Cue, ...]
+    order: Order, time: Timeline, film: MixRecipe, voices: tuple[PlacedVoice, ...], cues: tuple[Cue, ...],
+    posters: tuple[PosterRecipe, ...],
 ) -> CheckRecipe:
-    """What the finished film has to be."""
+    """What the finished film has to be. `posters` are those of the cast, in its order, or none."""
     burned = order.captions.mode is CaptionMode.BURNED and bool(cues)
+    sitters = tuple(_sitters(order, time, posters)) if order.check.identity is not None else ()
     return CheckRecipe(
         label=order.title,
         film=film.ref(),
@@ -76,7 +79,23 @@ def check(
         true_peak_dbtp=film.true_peak_dbtp,
         cues=film.cues if burned else (),
         style=drawn(order.captions.style) if burned else None,
+        sitters=sitters,
+        identity=order.check.identity if sitters else None,
     )
+
+
+def _sitters(order: Order, time: Timeline, posters: tuple[PosterRecipe, ...]) -> Iterator[Sitter]:
+    """Each actor of each scene, while no transition shows another scene too."""
+    known = {actor.id: poster for actor, poster in zip(order.cast, posters, strict=bool(posters))}
+    windows = list(_windows(time))
+    for scene, when in zip(order.scenes, time.scenes, strict=True):
+        first, end = when.start, when.start + when.frames
+        first = max([first, *(over for _, over in windows if first < over < end)])
+        end = min([end, *(begin for begin, _ in windows if first < begin < end)])
+        for actor in (order.actor(who) for who in scene.cast or tuple(known)):
+            if actor.id in known and first < end:
+                yield Sitter(
+                    scene=when.index, actor=actor.display_name, poster=known[actor.id].ref(), first=first, end=end)
 
 
 def _is_heard(film: MixRecipe) -> bool:

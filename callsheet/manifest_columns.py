@@ -18,6 +18,7 @@ from callsheet.models import (
     CaptionMode,
     Check,
     Ducking,
+    Fallback,
     Generate,
     Order,
     Poster,
@@ -138,6 +139,19 @@ COLUMNS: tuple[Column, ...] = (
     Column("format", FormatText, "Delivered size and rate; beats the tier's.", "1080x1920@30"),
     Column("quality", QualityText, "Tier, in any case; fast means draft, ultra means premium.", "standard"),
     Column("engine", Slug, "Engine for pictures and clips.", "auto"),
+    Column("clip_model", of(Generate, "model"), "Base model of clips; empty leaves it to the engine.",
+           "wan2.2-i2v-a14b"),
+    Column("fallback", word_of(Fallback), "When an engine fails: never, smaller (a smaller model or picture) or "
+           "placeholder (then drawn). Empty takes CALLSHEET_FALLBACK.", "smaller"),
+    Column("clip_px", of(Generate, "px"), "Clips: side of the square with as many pixels as are generated; empty takes "
+           "the tier's.", "768"),
+    Column("clip_steps", of(Generate, "steps"), "Clips: sampling steps; empty takes the model's own, else the tier's.",
+           "30"),
+    Column("clip_cfg", of(Generate, "cfg"), "Clips: guidance; empty takes the model's own, else the tier's.", "7.5"),
+    Column("speech", of(Generate, "speech"), "Engine that speaks: auto or its name.", "auto"),
+    Column("lipsync", of(Generate, "lipsync"), "Engine that moves lips: auto or its name.", "auto"),
+    Column("restore", of(Generate, "restore"), "Engine that restores faces in generated clips: off, auto or its name.",
+           "auto"),
     Column("upscale", of(Generate, "upscale"), "Engine that enlarges clips where the delivery is larger: off, auto or "
            "its name.", "auto"),
     Column("margin", YesNo, "Whether the placeholder writes prompt and time below its pictures.", "no"),

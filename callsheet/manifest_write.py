@@ -30,9 +30,10 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 RESULT_COLUMNS = (
     "id", "title", "status", "job_id", "poster_frame_url", "video", "thumbnail", "captions", "stems", "duration",
     "format", "seconds", "stages", "cached", "made_at", "warnings", "error_code", "error", "cost_usd",
+    "fallbacks",
 )
-_LATER_COLUMNS = ("cost_usd",)
-"""Results of an earlier release have none of these."""
+_LATER_COLUMNS = ("cost_usd", "fallbacks")
+"""Results of earlier releases lack all of these, or the last ones."""
 
 
 def write_back(path: Path, urls: Mapping[str, str]) -> bool:
@@ -238,9 +239,9 @@ def _results_there(beside: Path) -> dict[str, list[str]]:
             heading, *rows = csv.reader(file, strict=True)
     except (OSError, ValueError, csv.Error):
         heading, rows = [], []
-    earlier = tuple(name for name in RESULT_COLUMNS if name not in _LATER_COLUMNS)
-    if tuple(heading) == earlier:
-        heading, rows = list(RESULT_COLUMNS), [[*row, *("" for _ in _LATER_COLUMNS)] for row in rows]
+    later = RESULT_COLUMNS[len(heading):]
+    if later and set(later) <= set(_LATER_COLUMNS) and tuple(heading) + later == RESULT_COLUMNS:
+        heading, rows = list(RESULT_COLUMNS), [[*row, *("" for _ in later)] for row in rows]
     if tuple(heading) != RESULT_COLUMNS or any(len(row) != len(heading) for row in rows):
         raise InputError(detail=f"{beside} is no results manifest, so the results of other actors cannot be kept in it",
                          remedy="move it away")
@@ -261,7 +262,7 @@ def _result(made: Production) -> tuple[object, ...]:
         made.thumbnail, ";".join(made.captions), ";".join(made.stems.values()), f"{made.duration:.3f}",
         made.format, f"{made.seconds:.3f}", len(made.stages), sum(stage.cached for stage in made.stages),
         made.made_at.isoformat() if made.made_at else "", "; ".join(made.warnings), made.error_code, made.error,
-        f"{made.cost_usd:.6f}",
+        f"{made.cost_usd:.6f}", "; ".join(map(str, made.fallbacks)),
     )
 
 

@@ -344,6 +344,10 @@ class Check(Frozen):
     `stop` delivers nothing."""
     retries: int = Field(1, ge=1, le=5)
     """How often one scene is shot anew at most. What is found after that is a warning."""
+    identity: float | None = Field(0.6, gt=0, le=1.5)
+    """How far an actor's face may be from that of its poster, as the distance of two face embeddings: 0.6 parts one
+    person from another, a larger one is more lenient. Pictures without a face have a limit in proportion. None compares
+    nothing."""
 
 
 class Order(Frozen):
@@ -360,6 +364,8 @@ class Order(Frozen):
     takes: tuple[TakeSpec, ...] = DEFAULT_TAKES
     poster: Poster | None = Poster()
     """None makes no poster frames: clips then start from their words alone."""
+    style: SourceFile | None = None
+    """The LoRA file of the posters' style; None looks its name up in the LoRA folders, where an engine loads files."""
     generate: Generate = Generate()
     check: Check = Check()
     fit: Literal["grow", "error"] = "grow"

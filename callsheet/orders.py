@@ -45,7 +45,12 @@ MAX_CAST = 8
 Value = TypeVar("Value", bound=Frozen)
 _PLENTY_FRAMES = 4
 """A scene this much longer than any transition holds two of them, however they are rounded to frames."""
-_GENERATE_WORDS = ("engine", "upscale", "margin")
+_GENERATE_WORDS = {
+    "engine": "engine", "clip_model": "model", "clip_px": "px", "clip_steps": "steps", "clip_cfg": "cfg",
+    "speech": "speech", "lipsync": "lipsync", "fallback": "fallback", "restore": "restore", "upscale": "upscale",
+    "margin": "margin",
+}
+"""Column -> field: `model` alone is the poster's."""
 _SOUND_WORDS = (
     "music", "music_volume", "duck_db", "ambience", "ambience_volume", "effects", "platform", "stems",
 )
@@ -61,7 +66,7 @@ class Disk:
     values: dict[Any, Any] = field(default_factory=dict)
     layouts: dict[Any, SceneTooShort | None] = field(default_factory=dict)
 
-    def once(self, model: type[Value], **given: Any) -> Value:
+    def once(self, model: type[Value], /, **given: Any) -> Value:
         """A frozen value; rows that say the same share it."""
         key = (model, *given.items())
         if key not in self.values:
@@ -188,7 +193,8 @@ class Reader:
                 captions=self._captions(),
                 format=delivered,
                 poster=once(Poster, **{name: words[name] for name in POSTER_WORDS if name in words}),
-                generate=once(Generate, **{name: words[name] for name in _GENERATE_WORDS if name in words}),
+                generate=once(
+                    Generate, **{field: words[name] for name, field in _GENERATE_WORDS.items() if name in words}),
                 check=once(Check, **({"policy": words["check"]} if "check" in words else {})),
                 **given,
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from callsheet.fallback import DRAWN, settled
 from callsheet.models import Actor, Order, Poster, Scene, SourceFile, TakeSpec
 from callsheet.presets import GENERATE
 from callsheet.prompts import negative_prompt, poster_prompt, take_prompt
@@ -81,7 +82,16 @@ def train_complete(actor: Actor) -> TrainCompleteRecipe:
 
 
 def poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
-    """The poster of one actor of the order."""
+    """The poster of one actor of the order, or what stands in for it."""
+    return settled_poster(order, actor, choices)[1]
+
+
+def settled_poster(order: Order, actor: Actor, choices: Choices) -> tuple[PosterRecipe, PosterRecipe]:
+    """The poster that is asked, and the one that is planned."""
+    return settled(lambda asked, chosen: _poster(asked, actor, chosen), order, choices)
+
+
+def _poster(order: Order, actor: Actor, choices: Choices) -> PosterRecipe:
     asked = order.poster or Poster()
     return PosterRecipe(
         label=actor.display_name,
@@ -104,8 +114,15 @@ def first_picture(order: Order, actor: Actor, choices: Choices) -> Ref | None:
     return poster(order, actor, choices).ref() if order.poster else None
 
 
-def take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choices) -> TakeRecipe:
-    """One base clip of an actor. Square, so that films of every format share it."""
+def settled_take(
+    order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choices
+) -> tuple[TakeRecipe, TakeRecipe]:
+    """One base clip of an actor: the one that is asked, and the one that is planned."""
+    return settled(lambda asked, chosen: _take(asked, actor, number, spec, chosen), order, choices)
+
+
+def _take(order: Order, actor: Actor, number: int, spec: TakeSpec, choices: Choices) -> TakeRecipe:
+    """Square, so that films of every format share it."""
     profile = GENERATE[order.quality]
     px = order.generate.px or profile.px
     return TakeRecipe(
@@ -149,7 +166,7 @@ def clip_cfg(order: Order, choices: Choices) -> float:
 
 def margin(order: Order, choices: Choices) -> bool:
     """Whether a drawn clip is lettered; for an engine that does not draw it would change nothing."""
-    return order.generate.margin and choices.clips.name == "placeholder"
+    return order.generate.margin and choices.clips.name == DRAWN
 
 
 def nearest_take(scene: Scene, takes: tuple[TakeSpec, ...]) -> int:

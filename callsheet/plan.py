@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
-from callsheet import finishing
-from callsheet.cues import cues_for, shifted, wordless
+from callsheet import cutting, finishing
+from callsheet.cues import cues_for
+from callsheet.fallback import DRAWN, Picture, settled
 from callsheet.film import Film, order_fingerprint
-from callsheet.models import CaptionMode, Cue, Line, Order, Scene, SpokenWord
+from callsheet.models import Cue, Line, Order, Scene, SpokenWord
 from callsheet.persona import (
     clip_cfg,
     clip_loras,
@@ -25,12 +26,12 @@ from callsheet.persona import (
     first_picture,
     margin,
     nearest_take,
-    poster,
     seed_for,
-    take,
+    settled_poster,
+    settled_take,
     trained,
 )
-from callsheet.presets import DELIVER, ENCODE, GENERATE, generation_size
+from callsheet.presets import GENERATE, generation_size
 from callsheet.prompts import negative_prompt, segment_prompt
 from callsheet.recipe import Recipe
 from callsheet.recipes import (
@@ -38,14 +39,12 @@ from callsheet.recipes import (
     Choices,
     ClipRecipe,
     ConformRecipe,
-    EncodeSettings,
     IntakeRecipe,
     LipsyncRecipe,
     PlacedVoice,
     RestoreRecipe,
     SegmentRecipe,
     SpeechRecipe,
-    SpliceRecipe,
     TakeRecipe,
     UpscaleRecipe,
 )
@@ -124,16 +123,20 @@ class _Planner:
     def film(self, exact: bool) -> Film:
         order, choices = self.order, self.choices
         job_id = order.job_id or order_fingerprint(order)
-        takes = {
-            (actor.id, n): take(order, actor, n, spec, choices)
+        painted = [settled_poster(order, actor, choices) for actor in order.cast] if order.poster else []
+        posters = tuple(planned for _, planned in painted)
+        shot = {
+            (actor.id, n): settled_take(order, actor, n, spec, choices)
             for actor in order.cast
             for n, spec in enumerate(order.takes)
         }
-        raw, synced, restored, enlarged, conformed = self._clips(takes)
-        splice = self._splice(conformed)
-        voices, cues = tuple(self._voices()), self.cues()
+        takes = {who: planned for who, (_, planned) in shot.items()}
+        cues = self._cues()
+        filmed, synced, restored, enlarged, conformed = self._clips(takes, cues)
+        pairs: list[tuple[Picture, Picture]] = [*painted, *shot.values(), *filmed]
+        splice = cutting.splice(order, self.time, conformed)
+        voices = tuple(self._voices())
         mix = finishing.mix(order, self.time, splice, voices, cues)
-        posters = tuple(poster(order, actor, choices) for actor in order.cast) if order.poster else ()
         return Film(
             order=order,
             job_id=job_id,
@@ -145,23 +148,26 @@ class _Planner:
             align=tuple(dict.fromkeys(alignment(line) for scene in self.said for line in scene)),
             posters=posters,
             takes=tuple(takes.values()),
-            segments=tuple(raw),
+            segments=tuple(planned for _, planned in filmed),
             lipsync=tuple(synced),
             restore=tuple(restored),
             upscale=tuple(enlarged),
             conform=tuple(conformed),
             splice=splice,
             mix=mix,
-            check=finishing.check(order, self.time, mix, voices, cues),
+            check=finishing.check(order, self.time, mix, voices, cues, posters),
             upload=finishing.upload(order, job_id, choices.destination, posters, takes, mix),
+            choices=choices,
+            asked={planned.fingerprint: asked for asked, planned in pairs if planned is not asked},
         )
 
     def _clips(
-        self, takes: Mapping[tuple[str, int], TakeRecipe]
+        self, takes: Mapping[tuple[str, int], TakeRecipe], cues: tuple[Cue, ...]
     ) -> tuple[
-        list[SegmentRecipe], list[LipsyncRecipe], list[RestoreRecipe], list[UpscaleRecipe], list[ConformRecipe]
+        list[tuple[SegmentRecipe, SegmentRecipe]], list[LipsyncRecipe], list[RestoreRecipe], list[UpscaleRecipe],
+        list[ConformRecipe],
     ]:
-        raw: list[SegmentRecipe] = []
+        filmed: list[tuple[SegmentRecipe, SegmentRecipe]] = []
         synced: list[LipsyncRecipe] = []
         restored: list[RestoreRecipe] = []
         enlarged: list[UpscaleRecipe] = []
@@ -169,17 +175,33 @@ class _Planner:
         for scene, when in zip(self.order.scenes, self.time.scenes, strict=True):
             previous: ClipRecipe | None = None
             for part in when.segments:
-                segment = self._segment(scene, when, part, takes, previous)
-                raw.append(segment)
+                filmed.append(self._settled(scene, when, part, takes, previous))
+                segment = filmed[-1][1]
                 lipsync = self._lipsync(segment, when, part)
                 synced += [lipsync] if lipsync else []
-                restore = self._restore(lipsync or segment)
+                restore = self._restore(lipsync or segment, segment)
                 restored += [restore] if restore else []
                 upscale = self._upscale(restore or lipsync or segment, segment)
                 enlarged += [upscale] if upscale else []
-                conformed.append(self._conform(upscale or restore or lipsync or segment, part))
+                finished = upscale or restore or lipsync or segment
+                conformed.append(cutting.conform(self.order, self.time, finished, part, cues))
                 previous = segment
-        return raw, synced, restored, enlarged, conformed
+        return filmed, synced, restored, enlarged, conformed
+
+    def _settled(
+        self,
+        scene: Scene,
+        when: SceneTime,
+        part: SegmentTime,
+        takes: Mapping[tuple[str, int], TakeRecipe],
+        previous: ClipRecipe | None,
+    ) -> tuple[SegmentRecipe, SegmentRecipe]:
+        """The segment that is asked, and the one that is planned."""
+
+        def make(order: Order, choices: Choices) -> SegmentRecipe:
+            return replace(self, order=order, choices=choices)._segment(scene, when, part, takes, previous)
+
+        return settled(make, self.order, self.choices)
 
     def _segment(
         self,
@@ -233,15 +255,21 @@ class _Planner:
             return None
         return LipsyncRecipe(
             label=segment.label,
-            engine=self.choices.lipsync,
+            engine=(self._drawn_instead(segment) and self.choices.drawn_lipsync) or self.choices.lipsync,
             clip=segment.ref(),
-            mouths=segment.ref("mouths") if self.choices.clips_have_mouths else None,
+            mouths=segment.ref("mouths") if self._has_mouths(segment) else None,
             voices=voices,
             quality=self.order.quality,
         )
 
-    def _restore(self, clip: Recipe) -> RestoreRecipe | None:
-        if self.choices.restore is None:
+    def _drawn_instead(self, segment: SegmentRecipe) -> bool:
+        return segment.engine.name == DRAWN != self.choices.clips.name
+
+    def _has_mouths(self, segment: SegmentRecipe) -> bool:
+        return self.choices.clips_have_mouths or self._drawn_instead(segment)
+
+    def _restore(self, clip: Recipe, segment: SegmentRecipe) -> RestoreRecipe | None:
+        if self.choices.restore is None or self._drawn_instead(segment):
             return None
         return RestoreRecipe(label=clip.label, engine=self.choices.restore, clip=clip.ref())
 
@@ -255,50 +283,13 @@ class _Planner:
         factor = min(4, max(2, math.ceil(wanted)))
         return UpscaleRecipe(label=clip.label, engine=self.choices.upscale, clip=clip.ref(), factor=factor)
 
-    def _conform(self, clip: Recipe, part: SegmentTime) -> ConformRecipe:
-        order = self.order
-        burned = order.captions.mode is CaptionMode.BURNED
-        start, end = (self.time.seconds_at(n) for n in (part.film_frame, part.film_frame + part.frames))
-        cues = shifted(self.cues(), start, end) if burned else ()
-        if not order.captions.style.karaoke:          # then the times of words are not in the picture
-            cues = wordless(cues)
-        return ConformRecipe(
-            label=clip.label,
-            clip=clip.ref(),
-            width=order.delivered.width,
-            height=order.delivered.height,
-            fps=order.delivered.fps,
-            frames=part.frames,
-            head=part.head,
-            tail=part.tail,
-            encode=self._encode(),
-            cues=cues,
-            style=finishing.drawn(order.captions.style) if cues else None,
-        )
-
-    def _encode(self) -> EncodeSettings:
-        profile, tier = ENCODE[self.order.quality], DELIVER[self.order.quality]
-        own = self.order.delivered
-        is_tier = own.fps == tier.fps and {own.width, own.height} == {tier.width, tier.height}
-        return EncodeSettings(crf=profile.crf, preset=profile.preset, max_kbit=tier.kbit if is_tier else None)
-
-    def _splice(self, clips: list[ConformRecipe]) -> SpliceRecipe:
-        return SpliceRecipe(
-            label=self.order.title,
-            clips=tuple(clip.ref() for clip in clips),
-            clip_frames=tuple(clip.frames for clip in clips),
-            joins=self.time.joins,
-            fps=self.time.fps,
-            encode=self._encode(),
-        )
-
     def _voices(self) -> Iterator[PlacedVoice]:
         for scene, recipes, when in zip(self.order.scenes, self.said, self.time.scenes, strict=True):
             for line, recipe, spoken in zip(scene.lines, recipes, when.lines, strict=True):
                 start = round(self.time.seconds_at(when.start) + spoken.start, 3)
                 yield PlacedVoice(audio=recipe.ref(), speaker=line.speaker, start=start)
 
-    def cues(self) -> tuple[Cue, ...]:
+    def _cues(self) -> tuple[Cue, ...]:
         """Every line as captions, in seconds of the film."""
         cues: list[Cue] = []
         for scene, when in zip(self.order.scenes, self.time.scenes, strict=True):

@@ -23,6 +23,22 @@ class StageRow(Frozen):
     """The engine or program that really made it."""
 
 
+class FellBack(Frozen):
+    """Something that another engine, model or size made than was asked."""
+
+    stage: str
+    label: str
+    asked: str
+    """Such as `diffusers wan2.2-i2v-a14b, 1024x1024`."""
+    made: str
+    """The same of what really made it."""
+    why: str
+    """What failed, in one line."""
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.label}: made by {self.made} instead of {self.asked}, because {self.why}"
+
+
 class Status(StrEnum):
     MADE = "made"
     WAITING = "waiting"
@@ -55,6 +71,8 @@ class Production(Frozen):
     """Where they were asked for: `voice`, `music_effects` and `full_mix` -> URL."""
     stages: tuple[StageRow, ...] = ()
     warnings: tuple[str, ...] = ()
+    fallbacks: tuple[FellBack, ...] = ()
+    """What stands in for what was asked, as the order's policy allows it."""
     error: str = ""
     error_code: str = ""
     cost_usd: float = 0.0

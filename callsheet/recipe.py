@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
@@ -71,14 +71,24 @@ class Recipe(Frozen):
     hints: ClassVar[frozenset[str]] = frozenset({"label"})
     """Fields that determine nothing: words for people, and where a file may be found."""
 
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later: at their default they are not part of the fingerprint, so what was made before counts."""
+
     label: str = ""
     """What a person calls it, such as `scene 2, segment 1`. Not part of the fingerprint."""
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over stage, version and every determining field."""
-        fields = self.model_dump(mode="json", exclude=_hints_in(self))
+        unsaid = {name: True for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        fields = self.model_dump(mode="json", exclude=_hints_in(self) | unsaid)
         return digest(canonical({"stage": self.stage, "version": self.version, "inputs": fields}))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, and so with a fingerprint of its own: pydantic would take the known one along."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("fingerprint", None)
+        return copied
 
     def ref(self, name: str = "main") -> Ref:
         """A reference to one of this recipe's artifacts, for another recipe's inputs."""

@@ -55,6 +55,10 @@ class Choices(Frozen):
     """None where faces are left as they are."""
     instead: dict[str, Instead] = Field(default_factory=dict)
     """By fingerprint of the recipe that was asked."""
+    drawn: EngineId | None = None
+    """The engine that draws, which stands in last where the policy allows it; None where it is what was asked."""
+    drawn_lipsync: EngineId | None = None
+    """The lip-sync of what it draws; None where it is what was asked."""
     upscale: EngineId | None = None
     """None where clips are not enlarged by an engine: conform then does it by interpolation."""
     destination: str
@@ -184,6 +188,13 @@ class SegmentRecipe(ClipRecipe):
     """At most 120 frames of a scene."""
 
     stage: ClassVar[Stage] = Stage.SEGMENTS
+    later: ClassVar[frozenset[str]] = frozenset({"follows", "control", "freedom"})
+    follows: Ref | None = None
+    """A clip whose frames it is made after: video to video."""
+    control: Ref | None = None
+    """A clip of control pictures, such as poses, which it keeps to: ControlNet."""
+    freedom: float = Field(0.7, ge=0, le=1)
+    """How far it may leave `follows`: 0 keeps it, 1 ignores it."""
 
 
 class PlacedVoice(Frozen):
@@ -314,11 +325,25 @@ class MixRecipe(Recipe):
     """Adds artifacts voice, music_effects and full_mix: WAV, each as long as the film."""
 
 
+class Sitter(Frozen):
+    """An actor who should be seen in a scene, and the poster to know it by."""
+
+    scene: int
+    """Index from 0."""
+    actor: str
+    """As a person is told."""
+    poster: Ref
+    first: int
+    """Frame of the film from which on it is looked at."""
+    end: int
+    """The frame after the last one."""
+
+
 class CheckRecipe(Recipe):
     """Whether a film is what was asked. Artifact: main, the report as JSON. Facts: findings."""
 
     stage: ClassVar[Stage] = Stage.CHECK
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     film: Ref
     frames: int
     fps: Rate
@@ -339,6 +364,10 @@ class CheckRecipe(Recipe):
     cues: tuple[Cue, ...] = ()
     """Captions that are burned into the picture; they have to fit it."""
     style: CaptionStyle | None = None
+    sitters: tuple[Sitter, ...] = ()
+    """Who has to be known by the poster, and where; empty compares nobody."""
+    identity: float | None = None
+    """How far a face may be from its poster's; None where nobody is compared."""
 
 
 class DeliveredFile(Frozen):

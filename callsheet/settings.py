@@ -38,6 +38,13 @@ def _web_address(value: Any) -> Any:
     return value.strip().rstrip("/")
 
 
+def _secret_address(value: Any) -> Any:
+    address = _web_address(value)
+    if not re.match(r"https://|http://(127\.0\.0\.1|\[::1\]|localhost)([:/]|$)", address):
+        raise ValueError("it is not https, and a key would travel unencrypted")
+    return address
+
+
 def _place(value: Any) -> Any:
     text = str(value).strip()
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
@@ -152,6 +159,14 @@ class Settings(BaseSettings):
         "CALLSHEET_ENGINE",
         meaning="Engine for posters and clips where an order says auto. Default: the best one that is able here; set "
                 "it where the GPU work runs on other machines than the one that plans it")
+    lipsync: Text | None = _setting(
+        "CALLSHEET_LIPSYNC",
+        meaning="Lip-sync of real pictures where an order says auto. Default: the best one that is able here; set it "
+                "where the GPU work runs on other machines than the one that plans it")
+    restore: Text | None = _setting(
+        "CALLSHEET_RESTORE",
+        meaning="What restores faces where an order says auto, such as gfpgan. Default: the best one that is able "
+                "here; set it where the GPU work runs on other machines than the one that plans it")
     fallback: Fallback = _setting(
         "CALLSHEET_FALLBACK", default=Fallback.SMALLER,
         meaning="What follows when an engine fails and the order says nothing: never, smaller (a smaller model or "
@@ -231,6 +246,10 @@ class Settings(BaseSettings):
         "ELEVENLABS_API_KEY", meaning="Speech by ElevenLabs")
     hf_token: Secret | None = _setting("HF_TOKEN", meaning="Hugging Face: gated model weights")
     openai_api_key: Secret | None = _setting("OPENAI_API_KEY", meaning="Pictures by OpenAI")
+    openai_url: Annotated[str, BeforeValidator(_secret_address)] = _setting(
+        "CALLSHEET_OPENAI_URL", default="https://api.openai.com",
+        meaning="Where pictures by OpenAI come from: the service itself, or one that takes the same requests below "
+                "/v1/images. Default: https://api.openai.com")
 
     @classmethod
     def load(cls, overrides: Mapping[str, str] | None = None) -> Self:

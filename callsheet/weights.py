@@ -103,6 +103,11 @@ CATALOGUE: tuple[Weights, ...] = (
         files=("config.json", "diffusion_pytorch_model.safetensors"),
     ),
     Weights(
+        name="control-sd15", what="clips of SD 1.5 LoRAs that follow poses: ControlNet 1.1 openpose",
+        licence="CreativeML OpenRAIL-M", gb=0.73, repo="lllyasviel/control_v11p_sd15_openpose",
+        folder="diffusers/control-sd15-openpose", files=("config.json", "diffusion_pytorch_model.fp16.safetensors"),
+    ),
+    Weights(
         name="wan-5b", what="segments: Wan 2.2 TI2V 5B", licence="Apache-2.0", gb=23,
         repo="Wan-AI/Wan2.2-TI2V-5B-Diffusers", folder="diffusers/wan2.2-ti2v-5b",
         files=_pipeline("scheduler", "text_encoder", "tokenizer", "transformer", "vae"),
@@ -115,6 +120,10 @@ CATALOGUE: tuple[Weights, ...] = (
     Weights(
         name="dia", what="speech: Dia 1.6B", licence="Apache-2.0", gb=6.5, repo="nari-labs/Dia-1.6B-0626",
         folder="speech/dia-1.6b", files=("*.json", "*.safetensors"),
+    ),
+    Weights(
+        name="dac", what="speech: the codec that Dia speaks through, 44.1 kHz", licence="MIT", gb=0.31,
+        repo="descript/dac_44khz", folder="speech/dac-44khz", files=("config.json", "model.safetensors"),
     ),
     Weights(
         name="musetalk", what="lip-sync: MuseTalk 1.5", licence="MIT", gb=3.4, repo="TMElyralab/MuseTalk",

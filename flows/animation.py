@@ -12,6 +12,7 @@ from callsheet.jobs.reply import Reply
 from callsheet.jobs.requests import Animation
 from flows.shoot import footage, prepared
 from tasks.conform import conform
+from tasks.fallback import insist_on_generated
 from tasks.inputs import loras
 from tasks.mix import mix
 from tasks.reply import answering, random_seed
@@ -29,8 +30,9 @@ def animation(request: Animation) -> Reply:
     with answering(request) as job:
         request = request.settled(random_seed)
         film = prepared(acting.animation_order(request, loras(request)))    # train_complete, speech
-        footage(film)                   # segments, lip-sync
+        film = footage(film)            # segments, lip-sync
         conform.each(film.conform)
         splice.one(film.splice)
         mix.one(film.mix)
+        insist_on_generated(film)
         return job.reply(acting.AnimationJob(request, film), upload.one(film.upload))

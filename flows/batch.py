@@ -29,6 +29,7 @@ from callsheet.recipe import Stage
 from flows.pool import at_the_pool, settle_left, why_missing
 from flows.produce import produce
 from flows.shoot import prepared, shoot
+from tasks.fallback import replanned
 from tasks.left_jobs import settle_before
 from tasks.results import contact_sheet, joined
 from tasks.run import current, running
@@ -81,6 +82,7 @@ def batch(
         expected = {film.order.cast[0].id: priced(unmade(film)).usd for film in films.values()}
         if current().gpu is not Gpu.ENDPOINT:
             failed |= _shoot_first(films)
+            films = {who: film if who in failed else replanned(film) for who, film in films.items()}
         made = _produce_each({who: film for who, film in films.items() if who not in failed}, started)
         made += [_ended(orders[who], started, error, films.get(who)) for who, error in failed.items()]
         made = [p.model_copy(update={"estimate_usd": round(expected.get(p.actor_id, 0.0), 6)}) for p in made]
@@ -153,7 +155,7 @@ def _one_shoot(films: Mapping[str, Film]) -> dict[str, CallsheetError]:
     except CallsheetError as error:
         get_run_logger().error("%s", error)
         broken = error
-    missing = {who: unmade(film) for who, film in films.items()}
+    missing = {who: unmade(replanned(film)) for who, film in films.items()}
     return {who: broken or why_missing(recipes) for who, recipes in missing.items() if recipes}
 
 

@@ -15,7 +15,9 @@ from tasks.inputs import taken_in
 from tasks.lipsync import lipsync
 from tasks.mix import mix
 from tasks.reply import answering
+from tasks.restore import restore
 from tasks.upload import upload
+from tasks.upscale import upscale
 
 
 @flow(name="lipsync_only", flow_run_name="{request.title}")
@@ -29,6 +31,8 @@ def lipsync_only(request: LipsyncOnly) -> Reply:
         inputs = taken_in(request)      # fetch, intake: here, checked, in the store
         talk = talking.lipsync_only(request, inputs, job.engines())
         lipsync.one(talk.lipsync)
+        restore.each(talk.restore)
+        upscale.each(talk.upscale)
         conform.one(talk.conform)
         mix.one(talk.mix)
         return job.reply(talk, upload.one(talk.upload))

@@ -13,7 +13,7 @@ from typing import Literal
 from prefect import flow
 
 from callsheet.manifest import read_manifest
-from callsheet.models import CaptionMode, CheckPolicy, Gpu
+from callsheet.models import CaptionMode, CheckPolicy, Fallback, Gpu
 from callsheet.orders import order_for
 from callsheet.presets import DEFAULT_PLATFORM, Platform, Quality
 from callsheet.production import Production
@@ -45,6 +45,10 @@ def order_form(
     music_volume: float = 0.15,
     platform: Platform = DEFAULT_PLATFORM,
     check: CheckPolicy = CheckPolicy.WARN,
+    engine: str = "auto",
+    clip_model: str = "",
+    fallback: Fallback | None = None,
+    restore: str = "auto",
     seed: int = 0,
     gpu: Gpu = Gpu.AUTO,
     manifest: str = "",
@@ -71,6 +75,11 @@ def order_form(
         platform: Whose loudness the film is brought to.
         check: What the quality gate's findings lead to: `warn` delivers and tells, `retry` shoots the scene anew,
             `stop` delivers nothing.
+        engine: What makes posters and clips: `auto`, or an engine's name.
+        clip_model: Base model of clips, such as `wan2.2-i2v-a14b`. Empty leaves it to the engine.
+        fallback: When an engine fails: `never` lets the film fail, `smaller` tries a smaller model or picture,
+            `placeholder` then draws. Empty takes CALLSHEET_FALLBACK.
+        restore: What restores faces in generated clips: `off`, `auto`, or an engine's name.
         seed: The same seed makes the same film.
         gpu: Where pictures are made: `pool` is the GPU work pool, `endpoint` a RunPod endpoint, `here` this worker;
             `auto` is the pool where RunPod is configured, else here.
@@ -81,7 +90,8 @@ def order_form(
         "description": description, "emotion": emotion, "angle": angle, "quality": quality,
         "orientation": orientation, "captions": captions, "music": music,
         "karaoke": "yes" if karaoke else "", "music_volume": str(music_volume) if music else "",
-        "platform": platform, "check": check, "seed": str(seed),
+        "platform": platform, "check": check, "seed": str(seed), "engine": engine, "clip_model": clip_model,
+        "fallback": fallback or "", "restore": restore,
     }
     known = _known(id, manifest)
     words |= {key: word for key, word in known.items() if not words.get(key)}

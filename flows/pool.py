@@ -34,6 +34,8 @@ from callsheet.film import Film
 from callsheet.recipe import Recipe, Stage, canonical, digest
 from tasks import shoot_books
 from tasks.direct import logger
+from tasks.fallback import replanned
+from tasks.pinning import pinned
 from tasks.run import check_stopped, current
 from tasks.spending import unmade
 
@@ -63,7 +65,7 @@ def at_the_pool(films: Sequence[Film], refresh: frozenset[Stage], started: datet
             logger().info("shoot %s has some of these films in hand: it is waited for", shoot.name)
             _waited(client, shoot, ours=False)
         settle_left(films)
-        films = [film for film in films if unmade(film)]
+        films = [film for film in map(replanned, films) if unmade(film)]
         if not films:
             return
         ended = _made(client, films, refresh, started, rented)
@@ -97,7 +99,7 @@ def _made(
     run, recipes = current(), {recipe.fingerprint: recipe for film in films for recipe in unmade(film)}
     key = digest(canonical([sorted(recipes), str(started) if refresh else ""]))
     parameters = {
-        "orders": [film.order.model_dump(mode="json") for film in films],
+        "orders": [pinned(film).model_dump(mode="json") for film in films],
         "refresh": sorted(refresh),
         "started": started.isoformat(),
         "purse": run.purse.model_dump(mode="json"),

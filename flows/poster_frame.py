@@ -28,7 +28,7 @@ def poster_frame(request: PosterFrame) -> Reply:
     with answering(request) as job:
         order = acting.poster_order(request, loras(request))
         train_complete.one(persona.train_complete(order.cast[0]))
-        choices = job.run.choices(order)
+        choices = job.run.choices(order, clips_too=False)
         if order.poster and choices.style:
             train_complete.one(persona.style_complete(order.poster, choices.style))
         made = acting.poster_frame(request, order, choices)

@@ -17,6 +17,7 @@ from flows.shoot import filmed, prepared
 from tasks.account import account
 from tasks.check import check
 from tasks.conform import conform
+from tasks.fallback import insist_on_generated
 from tasks.gate import Attempts
 from tasks.mix import mix
 from tasks.results import delivered
@@ -48,14 +49,15 @@ def produce(
     """
     with running(order.title, refresh or (), started, gpu, purse):
         attempts = Attempts(order, prepared)        # train_complete, intake, speech
-        for film in attempts:                       # more than one where scenes fail
-            with progress(film):
-                filmed(film)                # poster, takes, segments, lip-sync: the GPU half
+        for planned in attempts:                    # more than one where scenes fail
+            with progress(planned):
+                film = filmed(planned)      # poster, takes, segments, lip-sync: the GPU half
                 conform.each(film.conform)  # each frame is encoded once, here
                 splice.one(film.splice)     # copies; encodes transition windows only
                 mix.one(film.mix)
                 check.one(film.check)       # looked at and listened to: tell, shoot scenes anew, or stop
                 if attempts.passed(film):
+                    insist_on_generated(film)
                     upload.one(film.upload)
         production = delivered(account(film, attempts.made, attempts.estimate_usd), write_back)
         for recipe in film.posters:

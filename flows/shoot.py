@@ -23,6 +23,7 @@ from callsheet.store.sources import admit
 from flows.pool import at_the_pool, why_missing
 from tasks.align import align
 from tasks.direct import logger
+from tasks.fallback import Falls, drawn_here, replanned, with_stand_ins
 from tasks.intake import intake
 from tasks.left_jobs import settle_before
 from tasks.lipsync import lipsync
@@ -83,28 +84,46 @@ def prepared(order: Order) -> Film:
     spoken = {record.fingerprint: record.facts["seconds"] for record in speech.each(lines)}
     timed = align.each([plan.alignment(line) for line in lines])
     words = {line.fingerprint: words_in(record.facts) for line, record in zip(lines, timed, strict=True)}
-    return plan.film(order, choices, spoken, words)
+    return with_stand_ins(lambda chosen: plan.film(order, chosen, spoken, words), choices, run)
 
 
-def footage(film: Film) -> None:
-    """Make the half: here, or as jobs of an endpoint where the run's GPU work goes there."""
-    poster.each(film.posters)
-    takes.each(film.takes)
-    segments.each(film.segments)
-    lipsync.each(film.lipsync)
-    restore.each(film.restore)
-    upscale.each(film.upscale)
+def footage(film: Film) -> Film:
+    """Make the half: here, or as jobs of an endpoint where the run's GPU work goes there.
+
+    Where something fails and the order's policy knows what else to try, the film is planned and made with that.
+    Returns the film that was made.
+    """
+    falls = Falls()
+    while True:
+        failed: dict[str, CallsheetError] = {}
+        try:
+            with drawn_here(film):
+                poster.each(film.posters, failed)
+                takes.each(film.takes, failed)
+                segments.each(film.segments, failed)
+                lipsync.each(film.lipsync, failed)
+                restore.each(film.restore, failed)
+                upscale.each(film.upscale, failed)
+            return film
+        except CallsheetError:
+            again = falls.after(film, failed)
+            if again is None:
+                raise
+            film = again
 
 
-def filmed(film: Film) -> None:
-    """Make the half where the run's `gpu` says. A half that is made already starts nothing."""
+def filmed(film: Film) -> Film:
+    """Make the half where the run's `gpu` says. A half that is made already starts nothing. Returns the film that was
+    made, with what stands in for something.
+    """
     run = current()
     if not run.purse.batch:                           # a batch did it for all of its films
         settle_before()
     with paying(film.order, film.job_id):
         if run.gpu is Gpu.POOL and unmade(film):
             at_the_pool([film], run.refresh, run.started)
+            film = replanned(film)
             missing = unmade(film)
             if missing:
                 raise why_missing(missing)
-        footage(film)
+        return footage(film)

@@ -11,6 +11,7 @@ from callsheet.media.retakes import Attempt, told
 from callsheet.production import Production, StageRow, Status
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.records import Record
+from tasks.fallback import drawn_for_want, fallbacks
 from tasks.run import Run, current
 from tasks.spending import cost_of
 
@@ -40,8 +41,11 @@ def account(film: Film, attempts: Sequence[Attempt] = (), estimate_usd: float = 
         captions=tuple(urls[keys.captions(film.job_id, kind)] for kind in ("srt", "vtt") if film.mix.cues),
         stems={name: urls[keys.stem(film.job_id, name)] for name in keys.STEMS if film.mix.stems},
         stages=(*(_row(run, recipe, record) for recipe, record in found), *_rejected(run, film, attempts)),
-        warnings=tuple(dict.fromkeys(
-            (*told(attempts, film), *(warning for _, record in found for warning in record.warnings)))),
+        warnings=tuple(dict.fromkeys((
+            *told(attempts, film), *drawn_for_want(film),
+            *(warning for _, record in found for warning in record.warnings),
+        ))),
+        fallbacks=fallbacks(film),
         made_at=found[-1][1].made_at,
         cost_usd=cost_of(film.job_id),
         estimate_usd=round(estimate_usd, 6),

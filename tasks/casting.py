@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from callsheet.base_models import base_model
 from callsheet.engines.base import Asked, Casting, ClipEngine
-from callsheet.errors import CallsheetError, FileMissing
+from callsheet.errors import CallsheetError, EngineUnable, FileMissing, WrongFamily
 from callsheet.lora.inspect import find_lora, inspect
-from callsheet.models import Actor, Family, Order, Poster, SourceFile
+from callsheet.models import Actor, Family, Order, SourceFile
 from callsheet.persona import train_complete
 
 if TYPE_CHECKING:
@@ -52,29 +53,55 @@ def file_of(actor: Actor) -> str:
     return actor.lora.path
 
 
-def cast(order: Order, engine: ClipEngine, run: Run) -> Casting:
-    """The models of an order. Raises WrongFamily, EngineUnable."""
-    return engine.cast(Asked(
+def cast(order: Order, engine: ClipEngine, run: Run, clips: bool = True) -> Casting:
+    """The models of an order; `clips` is False where only its posters are made. Raises WrongFamily, EngineUnable."""
+    return asked_of(engine, Asked(
         families=Families(order.cast, run),
         poster_model=order.poster.model if order.poster else "",
         clip_model=order.generate.model,
+        clips=clips,
         pictured=order.poster is not None or bool(order.takes),
         quality=order.quality,
     ))
 
 
-def style(asked: Poster | None, engine: ClipEngine, run: Run) -> SourceFile | None:
+def asked_of(engine: ClipEngine, asked: Asked) -> Casting:
+    """The models for what is asked. Raises WrongFamily, EngineUnable."""
+    casting = engine.cast(asked)
+    for wanted, able, what in (
+        (asked.follows, casting.follows, "a clip after another clip"),
+        (asked.controlled, casting.controlled, "a clip that keeps to control pictures"),
+    ):
+        if wanted and not able:
+            raise EngineUnable(
+                engine=engine.id.name, what=what, detail=f"{casting.clips or 'it'} cannot do that",
+                remedy="use the engine diffusers: Wan 2.2 TI2V-5B and SD 1.5 follow clips, SD 1.5 keeps to pictures",
+            )
+    return casting
+
+
+def style(order: Order, engine: ClipEngine, model: str, run: Run) -> SourceFile | None:
     """The style's LoRA with its digest; None where no poster is made, no style is asked, or the engine needs no file.
 
-    Raises FileMissing saying where it looked.
+    `model` paints the poster. Raises FileMissing saying where it looked, WrongFamily, and what `inspect` raises.
     """
+    asked = order.poster
     if asked is None or not engine.loads_files or not asked.style_lora_name or asked.style_lora_strength == 0:
         return None
+    if order.style is not None:
+        return order.style
     try:
-        path = find_lora(asked.style_lora_name, (*run.settings.loras, run.settings.models / "loras"))
+        places = (*run.settings.loras, run.settings.models / "loras", run.settings.comfyui_loras)
+        path = find_lora(asked.style_lora_name, [place for place in places if place])
     except FileMissing as error:
         raise FileMissing(
             path=error.facts["path"], what=f"the style's LoRA: {error.facts['what']}",
             remedy="copy it there, or set style_lora_strength to 0 for a poster without a style",
         ) from error
+    found, wanted = inspect(path).family, base_model(model).family
+    if found is not wanted:
+        raise WrongFamily(
+            path=path.name, found=found.value, wanted=wanted.value,
+            remedy=f"choose a style of {wanted.value}, or set style_lora_strength to 0",
+        )
     return SourceFile(path=str(path), sha256=run.sources.digest(str(path), "the style's LoRA"))

@@ -13,6 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from callsheet.engines.base import Asked
 from callsheet.errors import CallsheetError
+from callsheet.faces.choose import DRAWN, best_restorer, quick_upscaler
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.jobs.base import MAX_SEED, Request
 from callsheet.jobs.inputs import Engines
@@ -46,23 +47,31 @@ class Answering:
         with self._lock:
             self._warnings |= dict.fromkeys(seen.record.warnings)
 
-    def engines(self, actors: Sequence[Actor] = (), pictured: bool = True, model: str = "") -> Engines:
+    def engines(
+        self, actors: Sequence[Actor] = (), pictured: bool = True, follows: bool = False, controlled: bool = False
+    ) -> Engines:
         """The best engines that are able here, and the clip model for a cast. Raises EngineUnable, WrongFamily.
 
         Args:
             actors: Whose LoRAs a clip is to show.
             pictured: Whether it starts from a picture.
-            model: Base model that is asked for; empty leaves it to the engine.
+            follows: Whether it is made after another clip.
+            controlled: Whether it keeps to control pictures.
         """
         clips = self.run.clip_engine()
-        asked = Asked(families=casting.Families(actors, self.run), clip_model=model, pictured=pictured)
-        cast = clips.cast(asked)
+        cast = casting.asked_of(clips, Asked(
+            families=casting.Families(actors, self.run), pictured=pictured or follows, follows=follows,
+            controlled=controlled,
+        ))
+        lipsync = choose_lipsync(settings=self.run.settings)
         return Engines(
             clips=clips.id.model_copy(update={"model": cast.clips}),
             unloaded=tuple(actor.id for actor in actors if casting.file_of(actor) in cast.unloaded),
             steps=cast.steps,
             cfg=cast.cfg,
-            lipsync=choose_lipsync(settings=self.run.settings).id,
+            lipsync=lipsync.id,
+            restore=None if lipsync.id.name == DRAWN else best_restorer(self.run.settings),
+            upscale=quick_upscaler(self.run.settings),
             destination=self.run.delivery.url,
         )
 

@@ -7,15 +7,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from callsheet.engines.base import ClipEngine
 from callsheet.engines.choose import choose as choose_clips
+from callsheet.engines.choose import choose_for
 from callsheet.errors import Cancelled
 from callsheet.faces.choose import RESTORERS, choose_restorer, choose_upscaler
 from callsheet.faces.choose import choose as choose_lipsync
+from callsheet.fallback import DRAWN
 from callsheet.models import Actor, Gpu, Order, Purse
 from callsheet.orders import MAX_CAST
 from callsheet.presets import Quality
@@ -58,6 +60,8 @@ class Run:
     """Where GPU work runs; never `auto`."""
     title: str = ""
     purse: Purse = field(default_factory=Purse)
+    at_hand: frozenset[str] = frozenset()
+    """Fingerprints of the GPU half that this process makes wherever the rest is made: what is only drawn."""
 
     def urls(self, uploaded: Record) -> dict[str, str]:
         """Where an upload's files are found now: planned key -> URL. The public address may have changed since."""
@@ -76,36 +80,46 @@ class Run:
         """The engine of that name, or what `auto` comes to. Raises EngineUnable."""
         return choose_clips(name, self.settings, self.elsewhere)
 
-    def choices(self, order: Order) -> Choices:
-        """Which engines and models an order gets here. Raises EngineUnable, WrongFamily, FileMissing."""
-        clips = self.clip_engine(order.generate.engine)
+    def choices(self, order: Order, clips_too: bool = True) -> Choices:
+        """Which engines and models an order gets here; `clips_too` is False where only its posters are made.
+
+        Raises EngineUnable, WrongFamily, FileMissing.
+        """
+        clips = self._clips_for(order)
         speech = choose_speech(order.generate.speech, self.settings)
-        models = casting.cast(order, clips, self)
+        models = casting.cast(order, clips, self, clips_too)
         return Choices(
             posters=clips.id.model_copy(update={"model": models.poster}),
             clips=clips.id.model_copy(update={"model": models.clips}),
             clip_steps=models.steps,
             clip_cfg=models.cfg,
             unloaded=tuple(a.id for a in order.cast if casting.file_of(a) in models.unloaded),
-            style=casting.style(order.poster, clips, self),
+            style=casting.style(order, clips, models.poster, self),
             speech=speech.id,
-            lipsync=choose_lipsync(order.generate.lipsync, clips.has_mouths, self.settings).id,
+            lipsync=choose_lipsync(order.generate.lipsync, clips.has_mouths, self.settings, self.elsewhere).id,
             voices={a.id: speech.cast_voice(a.voice, place, a.id) for a, place in _places(order)},
             clips_have_mouths=clips.has_mouths,
             restore=self._restorer(order, clips),
+            drawn=None if clips.id.name == DRAWN else self.clip_engine(DRAWN).id,
+            drawn_lipsync=None if clips.id.name == DRAWN else choose_lipsync("auto", True, self.settings).id,
             upscale=None if order.generate.upscale == "off"
-            else choose_upscaler(order.generate.upscale, self.settings).id,
+            else choose_upscaler(order.generate.upscale, self.settings, self.elsewhere).id,
             destination=self.delivery.url,
         )
+
+    def _clips_for(self, order: Order) -> ClipEngine:
+        policy = order.generate.fallback or self.settings.fallback
+        return choose_for(order.generate.engine, self.settings, self.elsewhere, policy)
 
     def _restorer(self, order: Order, clips: ClipEngine) -> EngineId | None:
         """What restores faces: never drawn ones, and on `auto` only from quality standard upwards."""
         asked = order.generate.restore
         if asked == "off" or clips.has_mouths or (asked == "auto" and order.quality is Quality.DRAFT):
             return None
-        if asked == "auto" and not any(not each(self.settings).able() for each in RESTORERS.values()):
+        able = bool(self.settings.restore) or any(not each(self.settings).able() for each in RESTORERS.values())
+        if asked == "auto" and not able:
             return None                               # nothing here restores faces, and nobody insisted
-        return choose_restorer(asked, self.settings).id
+        return choose_restorer(asked, self.settings, self.elsewhere).id
 
 
 def _places(order: Order) -> list[tuple[Actor, int]]:
@@ -160,6 +174,16 @@ def running(
     token = _RUN.set(run)
     try:
         yield run
+    finally:
+        _RUN.reset(token)
+
+
+@contextmanager
+def at_hand(fingerprints: Iterable[str]) -> Iterator[None]:
+    """What is called inside makes these recipes in this process, wherever the rest is made."""
+    token = _RUN.set(replace(current(), at_hand=frozenset(fingerprints)))
+    try:
+        yield
     finally:
         _RUN.reset(token)
 

@@ -23,7 +23,7 @@ from prefect.artifacts import (
 
 from callsheet.film import Film
 from callsheet.production import Production
-from callsheet.recipe import Ref
+from callsheet.recipe import Recipe, Ref
 from callsheet.store.base import private_folder
 from tasks.direct import is_direct
 from tasks.run import Seen, current, watching
@@ -37,8 +37,9 @@ def progress(film: Film) -> Iterator[None]:
     if is_direct():
         yield
         return
-    every = {recipe.fingerprint for recipe in film.recipes()}
-    done = {recipe.fingerprint for recipe in (*film.loras, *film.sources, *film.speech)}
+    # By what they are for: another recipe may stand in for one that was planned.
+    every = {_part(recipe) for recipe in film.recipes()}
+    done = {_part(recipe) for recipe in (*film.loras, *film.sources, *film.speech)}
     artifact = cast(UUID, create_progress_artifact(
         100 * len(done) / len(every), key="progress", description=f"{film.order.title}: files and speech are there"
     ))
@@ -46,9 +47,9 @@ def progress(film: Film) -> Iterator[None]:
 
     def watch(seen: Seen) -> None:
         with lock:
-            if seen.recipe.fingerprint not in every - done:
+            if _part(seen.recipe) not in every - done:
                 return
-            done.add(seen.recipe.fingerprint)
+            done.add(_part(seen.recipe))
             share = 100 * len(done) / len(every)
             quiet = seen.cached and share < 100       # cached ones come in a burst; drawing each would cost more
         if not quiet:
@@ -56,6 +57,10 @@ def progress(film: Film) -> Iterator[None]:
 
     with watching(watch):
         yield
+
+
+def _part(recipe: Recipe) -> tuple[str, str]:
+    return recipe.stage, recipe.label
 
 
 def poster_picture(actor_id: str, ref: Ref) -> None:
@@ -69,7 +74,7 @@ def poster_picture(actor_id: str, ref: Ref) -> None:
         small = io.BytesIO()
         picture.convert("RGB").save(small, "JPEG", quality=80)
     address = "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode()
-    create_image_artifact(address, key=f"poster-{_key(actor_id)}", description=f"poster of {actor_id}")
+    create_image_artifact(address, key=f"poster-{page_key(actor_id)}", description=f"poster of {actor_id}")
 
 
 def production_pages(production: Production) -> None:
@@ -79,7 +84,7 @@ def production_pages(production: Production) -> None:
     create_link_artifact(
         production.video,
         link_text=f"{production.title} ({production.duration:.2f} s, {production.format})",
-        key=f"video-{_key(production.actor_id)}",
+        key=f"video-{page_key(production.actor_id)}",
         description="the finished film",
     )
     create_table_artifact(
@@ -93,7 +98,7 @@ def production_pages(production: Production) -> None:
             }
             for row in production.stages
         ],
-        key=f"stages-{_key(production.actor_id)}",
+        key=f"stages-{page_key(production.actor_id)}",
         description=f"{production.title}: every stage, and whether it had to be made",
     )
 
@@ -114,11 +119,12 @@ def batch_pages(name: str, productions: Sequence[Production], sheet: str) -> Non
             }
             for p in productions
         ],
-        key=f"batch-{_key(name)}",
+        key=f"batch-{page_key(name)}",
         description=f"{name}: what was made, what failed, what waits",
     )
-    create_link_artifact(sheet, link_text="contact sheet", key=f"contact-sheet-{_key(name)}")
+    create_link_artifact(sheet, link_text="contact sheet", key=f"contact-sheet-{page_key(name)}")
 
 
-def _key(text: str) -> str:
+def page_key(text: str) -> str:
+    """A text as it may stand in an artifact's key, and in a file's name."""
     return "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower()).strip("-") or "x"

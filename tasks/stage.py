@@ -10,7 +10,7 @@ the error's own word. The same holds without Prefect, where direct.py runs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from prefect import Task
@@ -21,6 +21,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from callsheet.errors import CallsheetError
 from callsheet.models import Gpu
 from callsheet.recipe import Recipe
 from callsheet.store.base import Outcome, Room
@@ -30,6 +31,7 @@ from tasks.direct import is_direct, limited, logger, side_by_side
 from tasks.endpoint import made_there
 from tasks.meter import machine, metered
 from tasks.policy import WORKERS, Policy, worth_retrying
+from tasks.previews import previewing
 from tasks.run import STOP, Seen, check_stopped, current, tell
 
 SIDE_BY_SIDE: TaskRunner[PrefectFuture[Any]] = cast(Any, ThreadPoolTaskRunner)(max_workers=WORKERS)
@@ -69,13 +71,15 @@ class StageTask(Generic[R]):
             retry_condition_fn=worth_retrying,
         )
 
-    def each(self, recipes: Sequence[R]) -> list[Record]:
+    def each(self, recipes: Sequence[R], failed: MutableMapping[str, CallsheetError] | None = None) -> list[Record]:
         """The records of all recipes, made side by side where they have to be made.
 
         One that is made from another of them waits for it. Every one is tried; then the first failure is raised.
+        `failed` gets, by fingerprint, what failed by itself: not what only waited for something that failed.
         """
+        failed = {} if failed is None else failed
         if is_direct():
-            return self._each_directly(recipes)
+            return self._each_directly(recipes, failed)
         futures: dict[str, PrefectFuture[Record]] = {}
         for recipe in recipes:
             before = [futures[ref.fingerprint] for ref in recipe.refs() if ref.fingerprint in futures]
@@ -86,16 +90,28 @@ class StageTask(Generic[R]):
         except BaseException:                         # this process is to end: what goes on in threads hears of it
             STOP.set()
             raise
+        for fingerprint, future in futures.items():
+            try:
+                future.result()
+            except CallsheetError as error:
+                failed[fingerprint] = error
+            except Exception:                         # a mistake of ours, or it waited in vain: raised below
+                continue
         return [futures[recipe.fingerprint].result() for recipe in recipes]
 
-    def _each_directly(self, recipes: Sequence[R]) -> list[Record]:
+    def _each_directly(self, recipes: Sequence[R], failed: MutableMapping[str, CallsheetError]) -> list[Record]:
         asked = {recipe.fingerprint: recipe for recipe in recipes}
 
         def before(fingerprint: str) -> list[str]:
             return [ref.fingerprint for ref in asked[fingerprint].refs()]
 
         def work(fingerprint: str) -> Record:
-            made = self._run(asked[fingerprint])
+            try:
+                made = self._run(asked[fingerprint])
+            except CallsheetError as error:
+                failed[fingerprint] = error
+                raise
+            failed.pop(fingerprint, None)             # it was tried again
             return cast(Record, made.data if isinstance(made, State) else made)
 
         return side_by_side([recipe.fingerprint for recipe in recipes], work, self.policy, before)
@@ -112,10 +128,12 @@ class StageTask(Generic[R]):
             check_stopped(what)
 
         progress(0, "")
-        if run.gpu is Gpu.ENDPOINT and recipe.stage.needs_gpu:
+        if run.gpu is Gpu.ENDPOINT and recipe.stage.needs_gpu and recipe.fingerprint not in run.at_hand:
             record, cached = made_there(recipe)
         else:
-            record, cached = make(recipe, self._limited(recipe), run.records, run.since(recipe.stage), progress)
+            with previewing(recipe) as show:
+                record, cached = make(
+                    recipe, self._limited(recipe), run.records, run.since(recipe.stage), progress, show)
         tell(Seen(run.title, recipe, record, cached))
         if cached:
             return Completed(name="Cached", message=f"made {record.made_at:%Y-%m-%d %H:%M} UTC", data=record)

@@ -531,6 +531,24 @@ def test_a_segments_fields_beat_its_tiers_figures() -> None:
     assert [(use.name, use.strength, use.sha256) for use in made.loras] == [("temo", 0.7, "a" * 64)]
 
 
+def test_a_segment_may_follow_a_clip_and_keep_to_control_pictures() -> None:
+    request = asked("segment", video=A, control=B, freedom=0.4, seed=1)
+    assert isinstance(request, Segment)
+    inputs = inputs_of(request)
+    made = acting.segment(request, [], inputs, ENGINES).segment
+    assert (made.follows, made.control, made.freedom) == (inputs.ref("video"), inputs.ref("control"), 0.4)
+    assert [inputs.recipe(name).kind for name in ("video", "control")] == ["clip", "clip"]
+
+
+def test_fields_that_came_later_leave_what_was_made_before_as_it_is() -> None:
+    plain = asked("segment", seed=1)
+    assert isinstance(plain, Segment)
+    made = acting.segment(plain, [], inputs_of(plain), ENGINES).segment
+    freer = made.model_copy(update={"freedom": 0.4})
+    assert made.fingerprint == "adb6fa4668ee484255b57516e096ffbbf204f070f5ce5f44fbd85a2b09cff76c"
+    assert freer.fingerprint != made.fingerprint
+
+
 def test_a_random_seed_makes_a_job_of_its_own() -> None:
     ids = set()
     for seed in (1, 2):
@@ -644,3 +662,48 @@ def test_a_replys_text_is_read_back_as_the_same_reply() -> None:
     reply = Reply.failed(asked("segment"), ValueError("x"), 1)
     assert reply.error is not None and reply.error.message == "ValueError: x"
     assert Reply.model_validate_json(reply.model_dump_json()) == reply
+
+
+# ---- restored faces and larger pictures of talking ones
+
+RESTORE, ENLARGE = EngineId(name="gfpgan", version=1), EngineId(name="realesrgan_gpu", version=1)
+WITH_NETWORKS = Engines(clips=ENGINE, lipsync=ENGINE, restore=RESTORE, upscale=ENLARGE, destination="file:///out")
+
+
+def stages(talk: talking.Talk) -> list[str]:
+    return [recipe.stage.value for recipe in talk.recipes()]
+
+
+@pytest.mark.parametrize(("quality", "restored"), [("draft", False), ("standard", True), ("premium", True)])
+def test_a_render_restores_faces_and_enlarges_from_standard_upwards(quality: str, restored: bool) -> None:
+    request = asked("video_render", quality=quality)
+    assert isinstance(request, VideoRender)
+    talk = talking.video_render(request, inputs_of(request), WITH_NETWORKS)
+    expected = ["lipsync", "restore", "upscale"] if restored else ["lipsync"]
+    assert stages(talk) == [*expected, "conform", "mix", "upload"]
+    assert talk.conform.clip == talk.recipes()[len(expected) - 1].ref()
+
+
+@pytest.mark.parametrize(("size", "factor"), [((600, 800), 3), ((200, 300), 4), ((1080, 1920), None)])
+def test_a_picture_is_enlarged_only_as_far_as_its_video_is_larger(size: tuple[int, int], factor: int | None) -> None:
+    request = asked("video_render")
+    assert isinstance(request, VideoRender)
+    talk = talking.video_render(request, inputs_of(request, size=size), WITH_NETWORKS)
+    assert [recipe.factor for recipe in talk.upscale] == ([factor] if factor else [])
+    assert all(recipe.clip == talk.restore[0].ref() for recipe in talk.upscale)
+
+
+def test_a_lipsync_job_restores_faces_and_keeps_the_pictures_size() -> None:
+    for quality, expected in (("fast", ["lipsync"]), ("standard", ["lipsync", "restore"])):
+        request = asked("lipsync_only", quality=quality)
+        assert isinstance(request, LipsyncOnly)
+        talk = talking.lipsync_only(request, inputs_of(request), WITH_NETWORKS)
+        assert stages(talk) == [*expected, "conform", "mix", "upload"], quality
+
+
+def test_where_no_network_is_a_talking_picture_is_what_it_was() -> None:
+    request = asked("video_render")
+    assert isinstance(request, VideoRender)
+    talk = talking.video_render(request, inputs_of(request), ENGINES)
+    assert stages(talk) == ["lipsync", "conform", "mix", "upload"]
+    assert talk.conform.clip == talk.lipsync.ref()

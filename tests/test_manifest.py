@@ -12,7 +12,7 @@ import pytest
 
 from callsheet.errors import FileMissing, FileUnreadable, InputError, ManifestInvalid
 from callsheet.manifest import read_manifest
-from callsheet.models import CaptionMode, CheckPolicy, Family, Format, Transition
+from callsheet.models import CaptionMode, CheckPolicy, Fallback, Family, Format, Transition
 from callsheet.orders import order_for
 from callsheet.presets import Quality, TransitionKind
 
@@ -119,6 +119,14 @@ def test_a_full_row_becomes_a_full_order(tmp_path: Path) -> None:
     assert (poster.steps, poster.width, poster.height, poster.sampler_name, poster.style_lora_strength) == (
         18, 768, 1024, "dpmpp_2m", 0.9)
     assert poster.background == "harbour"
+
+
+def test_what_makes_the_clips_and_what_may_stand_in_can_be_said_in_a_row(tmp_path: Path) -> None:
+    words = film("ava", engine="diffusers", clip_model="wan2.2-i2v-a14b", fallback="Never", restore="off")
+    asked, silent = (order.generate for order in read_manifest(write(tmp_path, [words, film("leo")])).orders)
+    assert (asked.engine, asked.model, asked.fallback, asked.restore) == (
+        "diffusers", "wan2.2-i2v-a14b", Fallback.NEVER, "off")
+    assert (silent.model, silent.fallback, silent.restore) == ("", None, "auto")
 
 
 def test_how_a_film_sounds_is_captioned_and_checked_can_be_said_in_a_row(tmp_path: Path) -> None:

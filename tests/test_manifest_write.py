@@ -15,7 +15,7 @@ import pytest
 from callsheet.errors import FileMissing, InputError, ManifestInvalid
 from callsheet.manifest import check_writable, read_manifest, results_csv, write_back, write_results
 from callsheet.manifest_table import read_table
-from callsheet.production import Production, StageRow, Status
+from callsheet.production import FellBack, Production, StageRow, Status
 
 URL = "s3://bucket/actors/0001/poster_frames/poster, 1.jpeg"
 
@@ -184,6 +184,21 @@ def test_results_stand_beside_the_manifest_and_are_complete(tmp_path: Path) -> N
         "a.srt;a.vtt", "1", "1", "2026-01-31T00:00:00+00:00")
     assert (second["id"], second["status"], second["error_code"], second["error"]) == (
         "leo", "failed", "lora.unreadable", "leo: half a file")
+
+
+def test_a_result_says_what_stood_in(tmp_path: Path) -> None:
+    fell = FellBack(stage="takes", label="take 0", asked="diffusers a, 1x1", made="diffusers b, 1x1", why="no memory")
+    (_, row) = csv.reader(io.StringIO(results_csv([made(fallbacks=(fell,))]), newline=""))
+    assert row[-1] == "takes take 0: made by diffusers b, 1x1 instead of diffusers a, 1x1, because no memory"
+
+
+@pytest.mark.parametrize("lacking", [1, 2])
+def test_results_of_an_earlier_release_are_kept(tmp_path: Path, lacking: int) -> None:
+    there = [line.rsplit(",", lacking)[0] for line in results_csv([made(actor_id="leo")]).splitlines()]
+    (tmp_path / "actors.results.csv").write_text("\n".join(there) + "\n")
+    path = write_results(tmp_path / "actors.csv", [made()], ["ava"])
+    with path.open(newline="") as file:
+        assert {row["id"]: row["fallbacks"] for row in csv.DictReader(file)} == {"leo": "", "ava": ""}
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -14,12 +14,12 @@ from callsheet.doors import terminal
 from callsheet.doors.interrupt import interruptible
 from callsheet.doors.preview import FilmPlan, planned, unplannable
 from callsheet.doors.served import served
-from callsheet.engines.choose import choose as choose_clips
+from callsheet.engines.choose import choose_for
 from callsheet.errors import CallsheetError, EngineUnable, ManifestInvalid, Problem
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.film import Film
 from callsheet.manifest import Row, check_writable, read_manifest
-from callsheet.models import Gpu
+from callsheet.models import Fallback, Gpu
 from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
@@ -118,11 +118,13 @@ class _Able:
     """Which engines can work here; each is asked once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._found: dict[tuple[str, str], EngineUnable | None] = {}
-        self._choose: dict[str, Callable[[str], object]] = {
-            "column engine": lambda name: choose_clips(name, settings, settings.gpu_place is not Gpu.HERE),
-            "its speech": lambda name: choose_speech(name, settings),
-            "its lip-sync": lambda name: choose_lipsync(name, settings=settings),
+        elsewhere = settings.gpu_place is not Gpu.HERE
+        self._found: dict[tuple[str, str, Fallback], EngineUnable | None] = {}
+        self._settings = settings
+        self._choose: dict[str, Callable[[str, Fallback], object]] = {
+            "column engine": lambda name, policy: choose_for(name, settings, elsewhere, policy),
+            "its speech": lambda name, policy: choose_speech(name, settings),
+            "its lip-sync": lambda name, policy: choose_lipsync(name, settings=settings, elsewhere=elsewhere),
         }
 
     def problems(self, file: Path, row: Row) -> Iterator[Problem]:
@@ -130,18 +132,20 @@ class _Able:
         if row.order is None:
             return
         asked = row.order.generate
+        policy = asked.fallback or self._settings.fallback
         for kind, name in zip(self._choose, (asked.engine, asked.speech, asked.lipsync), strict=True):
-            error = self._unable(kind, name)
+            error = self._unable(kind, name, policy)
             if error is not None:
                 message = f"cannot make {error.facts['what']} ({error.facts['detail']})"
                 yield Problem(str(file), f"row {row.number}, {kind}", name, message, error.fix)
 
-    def _unable(self, kind: str, name: str) -> EngineUnable | None:
-        if (kind, name) not in self._found:
-            self._found[kind, name] = None
+    def _unable(self, kind: str, name: str, policy: Fallback) -> EngineUnable | None:
+        asked = (kind, name, policy)
+        if asked not in self._found:
+            self._found[asked] = None
             try:
-                self._choose[kind](name)
+                self._choose[kind](name, policy)
             except EngineUnable as error:
-                self._found[kind, name] = error
-        return self._found[kind, name]
+                self._found[asked] = error
+        return self._found[asked]
 

@@ -1,4 +1,5 @@
-"""Checks of this machine: programs, fonts, speech, faces, disk, GPU. Nothing here asks the network."""
+"""Checks of this machine: programs, fonts, speech, pictures, faces, disk, GPU. Nothing here asks the
+network but an engine for pictures that works elsewhere and is set up."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from callsheet import __version__
 from callsheet.doors.finding import Finding, Level, Site
-from callsheet.errors import EngineUnable
+from callsheet.errors import CallsheetError, EngineUnable
 from callsheet.media.ffmpeg import Command, ffmpeg_version, reader, resolve_ffmpeg
 
 PYTHONS = ((3, 11), (3, 14))
@@ -89,13 +90,30 @@ def speech(site: Site) -> Finding:
     return Finding("speech", Level.OK, found, "" if key else "set ELEVENLABS_API_KEY for more natural voices")
 
 
+def pictures(site: Site) -> Finding:
+    """Each engine for posters and clips, able or why not; and whether `auto` finds one that the fallback allows."""
+    from callsheet.engines.choose import ENGINES, choose
+
+    able = {name: make(site.settings).able() for name, make in ENGINES.items()}
+    found = "; ".join(f"{name}: {each.reason or 'able'}" for name, each in able.items())
+    ways = "; ".join(dict.fromkeys(each.remedy for each in able.values() if each.remedy))
+    try:
+        taken = choose("auto", site.settings).id.name
+    except CallsheetError as error:
+        return Finding("pictures", Level.PROBLEM, f"{found}; {error.what}", error.fix)
+    return Finding("pictures", Level.OK, f"{found}; auto takes {taken}", ways)
+
+
 def faces(site: Site) -> Finding:
-    """Each engine of lip-sync, restored faces and larger pictures; what the extra adds, and how to get it."""
+    """Each engine of lip-sync, restored faces and larger pictures, and whether the quality gate compares faces; what
+    the extra adds, and how to get it."""
     from callsheet.faces.choose import ENGINES, RESTORERS, UPSCALERS
+    from callsheet.faces.identity import lacking
 
     able = {name: make(site.settings).able() for name, make in ENGINES.items()}
     able |= {name: make(site.settings).able() for name, make in RESTORERS.items()}
     able |= {name: make(site.settings).able() for name, make in UPSCALERS.items()}
+    able["comparing faces"] = lacking()
     found = "; ".join(f"{name}: {'not able' if reason else 'able'}" for name, reason in able.items())
     return Finding("faces", Level.OK, found, "; ".join(dict.fromkeys(filter(None, able.values()))))
 

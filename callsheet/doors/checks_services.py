@@ -185,7 +185,9 @@ def _services(site: Site) -> Iterator[tuple[str, str]]:
     """Name and address of each one that a run would use."""
     settings = site.settings
     keys = {"RunPod": settings.runpod_api_key, "ElevenLabs": settings.elevenlabs_api_key,
-            "Hugging Face": settings.hf_token, "OpenAI": settings.openai_api_key}
+            "Hugging Face": settings.hf_token}
+    if settings.openai_api_key:
+        yield "OpenAI", settings.openai_url
     yield from ((name, site.address(name)) for name, key in keys.items() if key)
     used = _used(settings)
     if settings.r2_bucket in used and settings.r2_endpoint:

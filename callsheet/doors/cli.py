@@ -11,6 +11,7 @@
     callsheet costs             what GPU work cost, by actor, stage, day, run
     callsheet runpod COMMAND    make a RunPod account ready, look at it, clean up
     callsheet models COMMAND    model weights: list, download
+    callsheet graph KIND        what a ComfyUI server would be sent: print it, check it
     callsheet emulate           RunPod on this machine, to rehearse with
     callsheet doctor            what is there, what is missing, and what to do
 
@@ -31,7 +32,7 @@ import typer
 from rich.console import Console
 
 from callsheet import __version__
-from callsheet.doors import costs, mix, models_commands, runpod_commands, splice, terminal
+from callsheet.doors import costs, graph, mix, models_commands, runpod_commands, splice, terminal
 from callsheet.doors.interrupt import Stopped, all_or_nothing
 from callsheet.errors import CallsheetError, Cancelled, InputError
 from callsheet.models import Family, Gpu
@@ -272,6 +273,7 @@ app.command()(all_or_nothing(mix.mix))
 app.command()(costs.costs)
 app.add_typer(runpod_commands.app)
 app.add_typer(models_commands.app)
+app.add_typer(graph.app)
 
 
 @app.command()

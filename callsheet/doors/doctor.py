@@ -40,6 +40,7 @@ ANYWHERE: tuple[Check, ...] = (
 CHECKS: tuple[Check, ...] = (
     *ANYWHERE,
     Check("speech", machine.speech, limit_s=60),
+    Check("pictures", machine.pictures, limit_s=60, late=Level.WARNING),
     Check("faces", machine.faces, late=Level.WARNING),
     Check("disk", machine.disk),
     Check("postgresql", machine.postgresql),

@@ -19,7 +19,6 @@ ADDRESSES: Mapping[str, str] = MappingProxyType({
     "RunPod": "https://api.runpod.io",
     "ElevenLabs": "https://api.elevenlabs.io",
     "Hugging Face": "https://huggingface.co",
-    "OpenAI": "https://api.openai.com",
 })
 """Services that have one address for everybody. They are asked only when their key is set."""
 

@@ -20,6 +20,7 @@ from callsheet.media.retakes import Attempt, best, recorded, retake
 from callsheet.models import CheckPolicy, Order
 from callsheet.plan import alignment, film, lines
 from callsheet.pricing import Estimate
+from callsheet.production import FellBack
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class FilmPlan:
     """Seconds that the scenes ask for; the dialogue may make them longer."""
     troubles: tuple[str, ...] = ()
     """What will make it fail: LoRAs that will be refused, what stops its delivery, or why it cannot be planned."""
+    fallbacks: tuple[FellBack, ...] = ()
+    """What stands in for something that failed in an earlier run."""
 
     @property
     def frames(self) -> int:
@@ -64,7 +67,8 @@ class FilmPlan:
 
     def as_json(self) -> dict[str, Any]:
         segments = [{"scene": scene, "raw_frames": raw, "frames": out} for scene, raw, out in self.segments]
-        own = {"raw_frames": self.frames, "segments": segments, "estimate": self.estimate.model_dump()}
+        own = {"raw_frames": self.frames, "segments": segments, "estimate": self.estimate.model_dump(),
+               "fallbacks": [one.model_dump() for one in self.fallbacks]}
         return asdict(self) | own
 
 
@@ -78,6 +82,8 @@ def unplannable(order: Order, error: CallsheetError) -> FilmPlan:
 
 def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
     """Plan an admitted order against what the store has. Raises SceneTooShort, EngineUnable."""
+    from tasks.fallback import fallbacks
+
     whole, stages, findings = _followed(order, run)
     return whole, FilmPlan(
         actor_id=order.cast[0].id,
@@ -94,6 +100,7 @@ def planned(order: Order, run: Run) -> tuple[Film, FilmPlan]:
         asked=sum(scene.seconds for scene in order.scenes),
         troubles=(*_troubles(order), *_stopped(order, findings)),
         estimate=_estimate(whole, run),
+        fallbacks=fallbacks(whole),
     )
 
 
@@ -124,6 +131,8 @@ def _followed(order: Order, run: Run) -> tuple[Film, tuple[StagePlan, ...], tupl
 
 
 def _once(order: Order, run: Run) -> Film:
+    from tasks.fallback import with_stand_ins
+
     choices = run.choices(order)
     spoken, words = {}, {}
     for line in (line for scene in lines(order, choices) for line in scene):
@@ -132,7 +141,7 @@ def _once(order: Order, run: Run) -> Film:
             spoken[line.fingerprint] = float(record.facts["seconds"])
         if timed is not None:
             words[line.fingerprint] = words_in(timed.facts)
-    return film(order, choices, spoken, words)
+    return with_stand_ins(lambda chosen: film(order, chosen, spoken, words), choices, run)
 
 
 def _stopped(order: Order, findings: Sequence[Finding]) -> Iterator[str]:
@@ -191,6 +200,8 @@ def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, s
         table = Table(box=None, pad_edge=True, show_header=False)
         for trouble in plan.troubles:
             out.print(f"  [red]✗[/] {escape(trouble)}")
+        for one in plan.fallbacks:
+            out.print(f"  [yellow]![/] {escape(str(one))}")
         for stage in plan.stages:
             if not stage.to_make:
                 table.add_row(stage.stage, "[green]made already[/]", str(stage.made), "")

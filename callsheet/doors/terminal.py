@@ -82,6 +82,8 @@ def productions(out: Console, made: Sequence[Production], seconds: float, sheet:
             out.print(f"[bold]{escape(p.title)}[/]  {place(p.video)}")
         elif p.error:
             out.print(f"[{STYLES[p.status]}]{p.actor_id}[/]  {escape(p.error)}")
+        for one in p.fallbacks:
+            out.print(f"  [yellow]![/] {escape(str(one))}")
         for warning in p.warnings:
             out.print(f"  [yellow]![/] {escape(warning)}")
     if sheet:

@@ -41,6 +41,10 @@ class Asked:
     pictured: bool = True
     """Whether clips start from a picture."""
     quality: Quality = Quality.STANDARD
+    follows: bool = False
+    """Whether a clip is to be made after another clip's frames."""
+    controlled: bool = False
+    """Whether a clip is to keep to control pictures."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Casting:
     steps: int | None = None
     """The clip model's own default; None takes the tier's."""
     cfg: float | None = None
+    follows: bool = False
+    """Whether the clip model can make a clip after another clip's frames."""
+    controlled: bool = False
+    """Whether it can keep to control pictures."""
 
 
 class ClipEngine(Protocol):

@@ -24,12 +24,13 @@ from callsheet.engines.drawing.stage import ClipStage
 from callsheet.errors import MediaUnreadable
 from callsheet.media.ffmpeg import Command, writer
 from callsheet.recipes import ClipRecipe, EngineId, LoraUse, PosterRecipe
-from callsheet.store.base import Outcome, Room
+from callsheet.store.base import Outcome, Room, no_show
 
 _CRF = 14
 _THREADS = 2
 _PIPE_BYTES = 1 << 20
 _TELL_EVERY = 12
+_SHOW_EVERY = 48
 
 
 class PlaceholderEngine:
@@ -90,6 +91,9 @@ class PlaceholderEngine:
                     tracks[who].append([round(x, 2), round(y, 2), round(width, 2)])
                 if n % _TELL_EVERY == 0:
                     room.progress(n / recipe.num_frames, f"frame {n} of {recipe.num_frames}")
+                if n % _SHOW_EVERY == 0 and room.show is not no_show:
+                    frame.rgb().save(room.path("preview.jpg"), "JPEG")
+                    room.show(room.path("preview.jpg"), f"frame {n} of {recipe.num_frames}")
             assert frame is not None  # a recipe has at least one frame
             pipe.close()                              # the encoder finishes meanwhile
             frame.rgb().save(last, "PNG", compress_level=1)

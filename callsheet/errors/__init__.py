@@ -19,11 +19,20 @@
     │   ├── LoraUnreadable        lora.unreadable        not a whole safetensors file
     │   │   └── LoraUnsafe        lora.unsafe            a format that can run code when it is loaded
     │   ├── LoraFamilyUnknown     lora.family_unknown    no known base model fits its key names
+    │   ├── LoraUnfit             lora.unfit             its layers are not those of the base model
     │   └── WrongFamily           lora.wrong_family      trained for another base model
     ├── NotReady                train.not_ready        training has not finished: the actor waits
     ├── EngineError             engine.failed          an engine could not make what it was asked
     │   ├── EngineUnable          engine.unable          no configured engine can do this
+    │   │   ├── EngineNotHere       engine.not_here        what it works with is not here: card, library, weights
+    │   │   ├── NoImageModels       engine.none            "No image generation models available"
+    │   │   ├── GraphRefused        graph.refused          a ComfyUI server would not make a graph as it is
+    │   │   └── PromptRefused       engine.prompt_refused  a service will not make a picture of these words
+    │   ├── OutOfMemory           engine.memory          too little memory for a model or its work
+    │   ├── EngineTimedOut        engine.timed_out       it worked longer than it may
+    │   ├── EngineUnreached       engine.unreached       the server that it works on does not answer
     │   ├── PosterFailed          poster.failed          "Poster frame generation failed"
+    │   ├── FrameFailed           frame.failed           "AI frame generation failed"
     │   └── SpeechFailed          speech.failed          a line could not be spoken
     │       └── VoiceUnknown        speech.voice_unknown   the engine has no such voice or language
     ├── ProviderError           provider.failed        the GPU provider answered with an error (retryable)
@@ -43,6 +52,7 @@
     ├── DownloadFailed          download.failed        time-out or lost connection (retryable)
     │   └── DownloadGone          download.gone          the server says that it is not there, or not for us
     ├── MediaError              media.failed           ffmpeg failed on our own material
+    ├── DrawnRefused            fallback.drawn         a picture was drawn where the order wants none
     ├── QualityRefused          check.refused          the finished film has faults, and its order delivers none
     ├── StoreError              store.failed           the store answered with an error (retryable)
     │   ├── NotInStore            store.missing          a file or record that should be there is not
@@ -76,6 +86,7 @@ from callsheet.errors.inputs import (
     InputError,
     KeyRefused,
     LoraFamilyUnknown,
+    LoraUnfit,
     LoraUnreadable,
     LoraUnsafe,
     ManifestInvalid,
@@ -118,11 +129,20 @@ from callsheet.errors.store import (
 from callsheet.errors.work import (
     DownloadFailed,
     DownloadGone,
+    DrawnRefused,
     EngineError,
+    EngineNotHere,
+    EngineTimedOut,
     EngineUnable,
+    EngineUnreached,
+    FrameFailed,
+    GraphRefused,
     MediaError,
+    NoImageModels,
     NotReady,
+    OutOfMemory,
     PosterFailed,
+    PromptRefused,
     QualityRefused,
     SpeechFailed,
     VoiceUnknown,
@@ -138,30 +158,40 @@ __all__ = [
     "DialogueInvalid",
     "DownloadFailed",
     "DownloadGone",
+    "DrawnRefused",
     "EngineError",
+    "EngineNotHere",
+    "EngineTimedOut",
     "EngineUnable",
+    "EngineUnreached",
     "Fenced",
     "FileChanged",
     "FileMissing",
     "FileUnreadable",
+    "FrameFailed",
+    "GraphRefused",
     "InputError",
     "JobFailed",
     "JobLost",
     "JobTimedOut",
     "KeyRefused",
     "LoraFamilyUnknown",
+    "LoraUnfit",
     "LoraUnreadable",
     "LoraUnsafe",
     "ManifestInvalid",
     "MediaError",
     "MediaUnreadable",
     "NoCapacity",
+    "NoImageModels",
     "NoImages",
     "NotInStore",
     "NotReady",
     "OrderInvalid",
+    "OutOfMemory",
     "PosterFailed",
     "Problem",
+    "PromptRefused",
     "ProviderBusy",
     "ProviderDenied",
     "ProviderError",

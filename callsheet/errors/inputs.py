@@ -148,6 +148,14 @@ class LoraFamilyUnknown(InputError):
     remedy = "train for flux, sdxl, sd15 or wan, or check that this is a LoRA at all"
 
 
+class LoraUnfit(InputError):
+    """Of the right family, and yet its layers are not those of the base model."""
+
+    code = "lora.unfit"
+    summary = "{path} cannot be loaded into {model} ({detail})"
+    remedy = "train it on {model} itself, or export it in the layout of peft or kohya"
+
+
 class WrongFamily(InputError):
     code = "lora.wrong_family"
     summary = "{path} is a {found} LoRA, but {wanted} was asked for"

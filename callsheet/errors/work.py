@@ -27,10 +27,77 @@ class EngineUnable(EngineError):
     retryable = False
 
 
+class EngineNotHere(EngineUnable):
+    """What it works with is not here: a card, a library, whole weights. The order is not at fault."""
+
+    code = "engine.not_here"
+
+
+class NoImageModels(EngineUnable):
+    """Nothing but drawing is able here, and the order's policy does not allow that."""
+
+    code = "engine.none"
+    summary = "No image generation models available ({detail})"
+    remedy = (
+        "fetch weights with `callsheet models download` on a machine with a GPU, set CALLSHEET_COMFYUI_URL, or allow "
+        "drawn pictures with fallback placeholder"
+    )
+
+
+class PromptRefused(EngineUnable):
+    """The service will not make a picture of these words: asking again cannot help, and nothing was made."""
+
+    code = "engine.prompt_refused"
+    summary = "{engine} refused the words of {what} ({detail})"
+    remedy = "change the prompt or the actor's description, or choose another engine"
+
+
+class OutOfMemory(EngineError):
+    """A model, or the work at one of its steps, needs more memory than there is. What it held is free again."""
+
+    code = "engine.memory"
+    summary = "{engine} has too little memory for {what} ({detail})"
+    remedy = "choose a smaller model or size, or a card with more memory"
+    retryable = False
+
+
+class EngineTimedOut(EngineError):
+    """It worked longer than it may: the same again would take as long."""
+
+    code = "engine.timed_out"
+    summary = "{engine} took longer than {seconds:g} s for {what} ({detail})"
+    remedy = "choose a smaller model or size, or a faster card"
+    retryable = False
+
+
+class EngineUnreached(EngineError):
+    """The server that an engine works on could not be reached, or the connection broke before its answer came."""
+
+    code = "engine.unreached"
+    summary = "{engine}: the server at {url} does not answer ({detail})"
+    remedy = "start the server, or correct its address"
+
+
+class GraphRefused(EngineUnable):
+    """`problems` has each thing that the server would refuse, ignore or change, with its node and near matches."""
+
+    code = "graph.refused"
+    summary = "{engine} cannot make {what} ({detail})"
+    remedy = "put files that are named there where the server looks for them, or update the server"
+
+
 class PosterFailed(EngineError):
     code = "poster.failed"
     summary = "Poster frame generation failed for {actor} ({detail})"
     remedy = "check the engine's log and quota, then run again: finished work is kept"
+
+
+class FrameFailed(EngineError):
+    """A single picture of a clip or of an animation."""
+
+    code = "frame.failed"
+    summary = "AI frame generation failed for {what} ({detail})"
+    remedy = "check the engine's log and quota, then run again, or allow a smaller tier with fallback smaller"
 
 
 class SpeechFailed(EngineError):
@@ -66,6 +133,14 @@ class MediaError(CallsheetError):
     code = "media.failed"
     summary = "ffmpeg could not {what} ({detail})"
     remedy = "run again; if it fails the same way, report it with the log of this run"
+
+
+class DrawnRefused(CallsheetError):
+    """The film is made and kept, but not delivered."""
+
+    code = "fallback.drawn"
+    summary = "{title} is not delivered: {what} was drawn, and the order asked {asked}"
+    remedy = "run again when that engine works, or set the order's fallback to placeholder"
 
 
 class QualityRefused(CallsheetError):

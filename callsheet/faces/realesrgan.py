@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,10 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from callsheet.errors import EngineError, EngineUnable
+from callsheet.faces.enlarging import enlarge_clip, reduced
 from callsheet.faces.extra import ESRGAN, missing, model_file, require
-from callsheet.faces.footage import Picture, encode_command, frames_of, image_of, planes_of, raw_of
-from callsheet.media.ffmpeg import writer
-from callsheet.media.probe import probe
+from callsheet.faces.footage import Picture, image_of, planes_of, raw_of
 from callsheet.recipes import EngineId, UpscaleRecipe
 from callsheet.store.base import Outcome, Room
 
@@ -37,8 +37,6 @@ _WEIGHTS: Mapping[Model, Mapping[int, tuple[str, int]]] = MappingProxyType({
 
 TILE, OVERLAP = 128, 16
 """Pixels of the clip that are enlarged at a time, and what is looked at around them: this bounds the memory."""
-_CRF = 14
-_LARGEST = 8192
 
 
 class RealEsrgan:
@@ -62,37 +60,8 @@ class RealEsrgan:
         a clip that is none.
         """
         require(ESRGAN, engine=self._name, what="larger pictures")
-        main, done = room.path("upscale.mp4"), 0
-        enlarge, clip = Enlarger(*_WEIGHTS[self._model][recipe.factor], recipe.factor), room.fetch(recipe.clip)
-        expected = probe(clip).frames
-        with frames_of(clip) as (small, frames):
-            picture = self._enlarged(small, recipe.factor)
-            with writer(encode_command(picture, _CRF, main, f"encode {recipe.label or 'an enlarged clip'}")) as pipe:
-                for raw in _each_once(frames, small, enlarge):
-                    pipe.write(raw)
-                    done += 1
-                    room.progress(min(done / expected, 1.0) if expected else 0.0, f"frame {done}")
-        return Outcome(
-            files={"main": main},
-            facts={
-                "frames": done,
-                "fps": str(picture.fps),
-                "duration": float(done / picture.fps),
-                "width": picture.width,
-                "height": picture.height,
-                "factor": recipe.factor,
-            },
-            made_by=self._name,
-        )
-
-    def _enlarged(self, small: Picture, factor: int) -> Picture:
-        width, height = factor * small.width, factor * small.height
-        if max(width, height) > _LARGEST:
-            raise EngineUnable(
-                engine=self._name, what="larger pictures", detail=f"{width}x{height} is larger than {_LARGEST} pixels",
-                remedy="ask for a smaller delivery, or set upscale to off",
-            )
-        return Picture(width, height, small.fps, small.pixel_aspect)
+        enlarger = Enlarger(*_WEIGHTS[self._model][recipe.factor], recipe.factor)
+        return enlarge_clip(recipe, room, self._name, partial(_each_once, enlarge=enlarger))
 
 
 def _each_once(frames: Iterator[bytes], small: Picture, enlarge: Enlarger) -> Iterator[bytes]:
@@ -150,9 +119,7 @@ class Enlarger:
                 seen = pixels[top : top + tall + 2 * OVERLAP, left : left + wide + 2 * OVERLAP]
                 rows, columns = (slice(n * times, (n + size) * times) for n, size in ((top, tall), (left, wide)))
                 large[rows, columns] = self._run(seen)[edge:-edge, edge:-edge]
-        made = Image.fromarray(large)
-        wanted = (width * self._factor, height * self._factor)
-        return made if made.size == wanted else made.resize(wanted, Image.Resampling.LANCZOS)
+        return reduced(large, width * self._factor, height * self._factor)
 
     def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """H x W x 3 in and out, 0 to 255."""

@@ -60,20 +60,35 @@ class Follower:
             points = self.landmarks.mesh(picture, around(points))
         return points if points is not None and _is_at(points, place) else None
 
+    @property
+    def found(self) -> bool:
+        """Whether there was a face in any frame."""
+        return bool(self._known())
+
     def mouths(self) -> list[Mouth | None]:
         """The mouth in each frame; None where there was no face for longer than HELD frames."""
-        known = [n for n, points in enumerate(self._points) if points is not None]
+        known = self._known()
+        if not known:
+            return [None] * len(self._points)
+        fits = carried(np.arange(len(self._points)), known, np.array([self._fits[n] for n in known]))
+        fits = smoothed(fits, _SOFTER)
+        return [
+            mouth_of(points).fitted(float(fit[0]), float(fit[1])) if points is not None else None
+            for points, fit in zip(self.meshes(), fits, strict=True)
+        ]
+
+    def meshes(self) -> list[Points | None]:
+        """The mesh in each frame; None where there was no face for longer than HELD frames."""
+        known = self._known()
         if not known:
             return [None] * len(self._points)
         frames = np.arange(len(self._points))
         near = np.abs(frames[:, None] - np.array(known)).min(1)
-        points = _carried(frames, known, np.stack([p for p in self._points if p is not None]))
-        fits = _carried(frames, known, np.array([self._fits[n] for n in known]))
-        points, fits = _smooth(points, _SOFT), _smooth(fits, _SOFTER)
-        return [
-            mouth_of(points[n]).fitted(float(fits[n, 0]), float(fits[n, 1])) if near[n] <= HELD else None
-            for n in range(len(self._points))
-        ]
+        points = smoothed(carried(frames, known, np.stack([p for p in self._points if p is not None])), _SOFT)
+        return [points[n] if near[n] <= HELD else None for n in range(len(self._points))]
+
+    def _known(self) -> list[int]:
+        return [n for n, points in enumerate(self._points) if points is not None]
 
 
 def followers(
@@ -105,14 +120,14 @@ def _scaled(place: Place | None, by: float) -> Place | None:
     return None if place is None else (place[0] * by, place[1] * by, place[2] * by)
 
 
-def _carried(frames: NDArray[np.int_], known: Sequence[int], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def carried(frames: NDArray[np.int_], known: Sequence[int], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """A value for every frame: between known ones on the straight line, before and after them as they were."""
     flat = values.reshape(len(known), -1)
     filled = np.stack([np.interp(frames, known, column) for column in flat.T], -1)
     return filled.reshape(len(frames), *values.shape[1:])
 
 
-def _smooth(values: NDArray[np.float64], frames: float) -> NDArray[np.float64]:
+def smoothed(values: NDArray[np.float64], frames: float) -> NDArray[np.float64]:
     """A weighted mean over neighbouring frames."""
     reach = min(round(3 * frames), len(values) - 1)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)

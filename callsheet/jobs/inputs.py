@@ -15,7 +15,9 @@ from callsheet.recipe import Ref
 from callsheet.recipes import EngineId, IntakeRecipe
 
 PICTURES = frozenset({"image", "primary_image"})
-"""Fields that name a picture; all others name a sound."""
+"""Fields that name a picture."""
+CLIPS = frozenset({"video", "control"})
+"""Fields that name a clip; all others name a sound."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Engines:
     steps: int | None = None
     """The clip model's own default, which beats the tier's; None: it has none."""
     cfg: float | None = None
+    restore: EngineId | None = None
+    """None where no faces are restored."""
+    upscale: EngineId | None = None
+    """None where nothing but interpolation enlarges."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Inputs:
 
     def recipe(self, path: str) -> IntakeRecipe:
         """How the file of a field is checked and taken in."""
-        kind: Literal["picture", "audio"] = "picture" if path in PICTURES else "audio"
+        kind: Literal["picture", "clip", "audio"]
+        kind = "picture" if path in PICTURES else "clip" if path in CLIPS else "audio"
         file = self.files[path]
         return IntakeRecipe(label=path, path=file.path, sha256=digest_of(file), kind=kind)
 

@@ -172,6 +172,12 @@ class Segment(Shot):
     job_type: Literal["segment"] = "segment"
     image: Source | None = None
     """The picture it starts from."""
+    video: Source | None = None
+    """A clip whose frames it is made after (video to video), at least as long."""
+    control: Source | None = None
+    """A clip of control pictures, such as poses, which it keeps to (ControlNet)."""
+    freedom: float = Field(0.7, ge=0, le=1)
+    """How far it may leave `video`: 0 keeps it, 1 ignores it."""
     negative_prompt: str = Field("", max_length=2000)
     num_frames: int = Field(MAX_SEGMENT_FRAMES, ge=1, le=MAX_SEGMENT_FRAMES)
     width: Side | None = None
@@ -188,7 +194,8 @@ class Segment(Shot):
     quality: Literal["fast", "draft", "standard", "high", "ultra", "premium", "cinematic"] = "standard"
 
     def sources(self) -> dict[str, str]:
-        return {"image": self.image} if self.image is not None else {}
+        given = {"image": self.image, "video": self.video, "control": self.control}
+        return {name: text for name, text in given.items() if text is not None}
 
     @property
     def tier(self) -> Quality:

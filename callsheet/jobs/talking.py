@@ -1,11 +1,13 @@
 """lipsync_only and video_render: a still picture whose mouth follows a voice, as recipes.
 
-Both sync the picture at 24 fps, so that a quick preview and the full render of the same voice share that work.
-Pure: what was found in the files comes in with `Inputs`.
+Both sync the picture at 24 fps, so that a quick preview and the full render of the same voice share that work. From
+quality standard upwards faces are restored after it and a picture smaller than its video is enlarged, where engines for
+that are there. Pure: what was found in the files comes in with `Inputs`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,7 +29,9 @@ from callsheet.recipes import (
     MixRecipe,
     PlacedEffect,
     PlacedVoice,
+    RestoreRecipe,
     UploadRecipe,
+    UpscaleRecipe,
 )
 
 LONGEST_SIDE = 1920
@@ -37,18 +41,47 @@ SPEAKER = "voice"
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """The moving picture before it is brought to the video's size and rate."""
+
+    lipsync: LipsyncRecipe
+    restore: tuple[RestoreRecipe, ...] = ()
+    """At most one."""
+    upscale: tuple[UpscaleRecipe, ...] = ()
+    """At most one."""
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """In the order of work."""
+        return (self.lipsync, *self.restore, *self.upscale)
+
+
+@dataclass(frozen=True)
 class Talk:
     """Everything that makes one talking picture."""
 
     request: LipsyncOnly | VideoRender
     job_id: str
-    lipsync: LipsyncRecipe
+    pictures: Pictures
     conform: ConformRecipe
     mix: MixRecipe
     upload: UploadRecipe
 
     def recipes(self) -> tuple[Recipe, ...]:
-        return (self.lipsync, self.conform, self.mix, self.upload)
+        return (*self.pictures.recipes(), self.conform, self.mix, self.upload)
+
+    @property
+    def lipsync(self) -> LipsyncRecipe:
+        return self.pictures.lipsync
+
+    @property
+    def restore(self) -> tuple[RestoreRecipe, ...]:
+        """At most one."""
+        return self.pictures.restore
+
+    @property
+    def upscale(self) -> tuple[UpscaleRecipe, ...]:
+        """At most one."""
+        return self.pictures.upscale
 
     def output(self, urls: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(self.request, LipsyncOnly):
@@ -70,25 +103,24 @@ class Talk:
 
 def lipsync_only(request: LipsyncOnly, inputs: Inputs, engines: Engines) -> Talk:
     """The picture in its own size, at 24 fps, with the voice. Raises RequestInvalid."""
-    lipsync = _lipsync(request, inputs, engines)
     job_id = request.named(inputs.files)
-    picture = inputs.found("image")
-    size = Format(**_delivered_size(picture["width"], picture["height"]), fps=GENERATION_RATE)
-    conform = _conform(request, lipsync, inputs.frames("audio", size.fps), size)
+    size = Format(**_synced_size(inputs), fps=GENERATION_RATE)
+    pictures = _pictures(request, inputs, engines, size)
+    conform = _conform(request, pictures, inputs.frames("audio", size.fps), size)
     mix = _mix(request, conform, inputs)
     files = (DeliveredFile(source=mix.ref(), key=keys.lipsync(job_id)),)
-    return Talk(request, job_id, lipsync, conform, mix, _upload(request, engines, files))
+    return Talk(request, job_id, pictures, conform, mix, _upload(request, engines, files))
 
 
 def video_render(request: VideoRender, inputs: Inputs, engines: Engines) -> Talk:
     """The film: as long as its voice. Raises RequestInvalid for what would begin after its end."""
-    lipsync = _lipsync(request, inputs, engines)
     job_id = request.named(inputs.files)
     size = request.format.format
+    pictures = _pictures(request, inputs, engines, size)
     frames = inputs.frames("audio", size.fps)
     seconds = float(frames / size.fps)
     _refuse_late(request, seconds)
-    conform = _conform(request, lipsync, frames, size).model_copy(
+    conform = _conform(request, pictures, frames, size).model_copy(
         update={"cues": shifted(request.captions, 0.0, seconds), "style": request.caption_style}
         if request.captions else {}
     )
@@ -105,7 +137,25 @@ def video_render(request: VideoRender, inputs: Inputs, engines: Engines) -> Talk
         DeliveredFile(source=mix.ref(), key=keys.video(job_id)),
         DeliveredFile(source=mix.ref("thumbnail"), key=keys.thumbnail(job_id)),
     )
-    return Talk(request, job_id, lipsync, conform, mix, _upload(request, engines, files))
+    return Talk(request, job_id, pictures, conform, mix, _upload(request, engines, files))
+
+
+def _pictures(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engines, size: Format) -> Pictures:
+    lipsync = _lipsync(request, inputs, engines)
+    if request.tier is Quality.DRAFT:
+        return Pictures(lipsync)
+    restore: tuple[RestoreRecipe, ...] = ()
+    if engines.restore is not None:
+        restore = (RestoreRecipe(label=request.title, engine=engines.restore, clip=lipsync.ref()),)
+    synced = _synced_size(inputs)
+    wanted = max(Fraction(size.width, synced["width"]), Fraction(size.height, synced["height"]))
+    if engines.upscale is None or wanted <= 1:
+        return Pictures(lipsync, restore)
+    upscale = UpscaleRecipe(
+        label=request.title, engine=engines.upscale, clip=(*restore, lipsync)[0].ref(),
+        factor=min(4, max(2, math.ceil(wanted))),
+    )
+    return Pictures(lipsync, restore, (upscale,))
 
 
 def _lipsync(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engines) -> LipsyncRecipe:
@@ -119,11 +169,11 @@ def _lipsync(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engine
 
 
 def _conform(
-    request: LipsyncOnly | VideoRender, lipsync: LipsyncRecipe, frames: int, size: Format
+    request: LipsyncOnly | VideoRender, pictures: Pictures, frames: int, size: Format
 ) -> ConformRecipe:
     return ConformRecipe(
         label=request.title,
-        clip=lipsync.ref(),
+        clip=pictures.recipes()[-1].ref(),
         width=size.width,
         height=size.height,
         fps=size.fps,
@@ -165,8 +215,9 @@ def _refuse_late(request: VideoRender, seconds: float) -> None:
             )
 
 
-def _delivered_size(width: int, height: int) -> dict[str, int]:
-    """Even sides, the longer one at most 1920 pixels."""
+def _synced_size(inputs: Inputs) -> dict[str, int]:
+    """Even sides of the lip-synced picture, the longer one at most 1920 pixels."""
+    width, height = inputs.found("image")["width"], inputs.found("image")["height"]
     shrink = min(1.0, LONGEST_SIDE / max(width, height))
     return {"width": max(16, 2 * round(width * shrink / 2)), "height": max(16, 2 * round(height * shrink / 2))}
 

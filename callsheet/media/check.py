@@ -3,7 +3,8 @@
 `check` is the stage; `examine` does the same for any file, as far as it is told what to expect. Faults are
 findings (findings.py), never errors: what they lead to is the order's policy. Covers counts and sizes,
 stretches that are black or stand still (seeing.py), silence, clipping and loudness (hearing.py), voices out of
-time or not there (drift.py) and captions that cannot be read (legible.py). Not covered: silence where only music was
+time or not there (drift.py), captions that cannot be read (legible.py) and, by a measure that comes from
+outside, actors who are not those of their posters (resemblance.py). Not covered: silence where only music was
 planned, lips that do not fit the words, and anything about beauty.
 """
 
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from callsheet.media import drift, hearing, legible, seeing
+from callsheet.likeness import Compare
+from callsheet.media import drift, hearing, legible, resemblance, seeing
 from callsheet.media.activity import speech_spans
 from callsheet.media.ffmpeg import ffmpeg_version
 from callsheet.media.findings import Finding, FrameSpan, Kind, Measured, scene_at
@@ -71,10 +73,11 @@ class Expected:
     style: CaptionStyle = field(default_factory=CaptionStyle)
 
 
-def check(recipe: CheckRecipe, room: Room) -> Outcome:
+def check(recipe: CheckRecipe, room: Room, compare: Compare) -> Outcome:
     """Artifact main: the report as JSON. Facts: findings, and every figure that was measured.
 
-    Each finding is a warning too. Raises MediaUnreadable, MediaError for a film that cannot be decoded.
+    `compare` tells how like their posters the actors look. Each finding is a warning too. Raises MediaUnreadable,
+    MediaError for a film that cannot be decoded.
     """
     found = examine(
         room.fetch(recipe.film),
@@ -88,6 +91,10 @@ def check(recipe: CheckRecipe, room: Room) -> Outcome:
         ),
         room.progress,
     )
+    if recipe.identity is not None:
+        room.progress(0.9, "comparing faces")
+        found.add(resemblance.examine(recipe, room, compare))
+        found.sort()
     told = [finding.model_dump(mode="json") for finding in found.findings]
     report = room.path("report.json")
     report.write_text(json.dumps({"findings": told, "measured": found.figures}, indent=1) + "\n")
@@ -110,7 +117,7 @@ def examine(path: Path, expected: Expected, progress: Progress = no_progress) ->
     progress(0.7, "listening")
     found.add(_sound(path, facts, fps, expected))
     found.findings += _captions(fps, facts, expected)
-    found.findings.sort(key=lambda finding: (finding.start, finding.kind))
+    found.sort()
     return found
 
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from callsheet.units import Frozen
 
+Figure = float | int | str | None | list[dict[str, float | int | str]]
+"""What a fact can be."""
 FrameSpan = tuple[int, int]
 """First frame, and the one after the last."""
 
@@ -30,11 +32,12 @@ class Kind(StrEnum):
     CLIPPED = "clipped"
     DRIFT = "drift"
     CAPTIONS = "captions"
+    IDENTITY = "identity"
 
     @property
     def reshootable(self) -> bool:
         """Whether shooting the scene anew, with another seed, can mend it."""
-        return self in (Kind.BLACK, Kind.FROZEN)
+        return self in (Kind.BLACK, Kind.FROZEN, Kind.IDENTITY)
 
 
 class Finding(Frozen):
@@ -59,11 +62,15 @@ class Measured:
     """What one check found, and the figures that it is based on."""
 
     findings: list[Finding] = field(default_factory=list)
-    figures: dict[str, float | int | str | None] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
 
     def add(self, other: Measured) -> None:
         self.findings += other.findings
         self.figures |= other.figures
+
+    def sort(self) -> None:
+        """As a person meets them in the film."""
+        self.findings.sort(key=lambda finding: (finding.start, finding.kind))
 
 
 def stretches(flags: Iterable[bool], shortest: int = 1) -> list[FrameSpan]:

@@ -85,7 +85,7 @@ class ShootJob(Frozen):
         """A path of the worker's machine is nobody's business: files come by digest, or from a bucket."""
         for order in orders:
             files = [actor.lora for actor in order.cast]
-            files += [f for f in (order.sound.music, order.sound.ambience) if f]
+            files += [f for f in (order.sound.music, order.sound.ambience, order.style) if f]
             files += [effect.file for effect in order.sound.effects]
             for file in files:
                 if file.sha256 is None and not file.path.startswith("s3://"):

@@ -18,7 +18,8 @@ from callsheet.pricing import Rate
 from callsheet.settings import Settings
 
 PASSED = (
-    "public_url", "allowed", "budget_batch", "budget_day", "budget_order", "budget_soft",
+    "public_url", "allowed", "engine", "fallback", "lipsync", "restore",
+    "budget_batch", "budget_day", "budget_order", "budget_soft",
     "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_region", "aws_user_images_bucket",
     "aws_endpoint_url", "r2_endpoint", "r2_access_key", "r2_secret_key", "r2_bucket", "elevenlabs_api_key",
 )

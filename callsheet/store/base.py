@@ -102,6 +102,14 @@ def no_progress(share: float, what: str) -> None:
     """For callers that do not watch."""
 
 
+Show = Callable[[Path, str], None]
+"""Called with a picture (JPEG or PNG) of what is being made, and a word about it. Reads the file before it returns."""
+
+
+def no_show(picture: Path, what: str) -> None:
+    """For callers that show nobody."""
+
+
 @dataclass(frozen=True)
 class Room:
     """Where one stage works: a private folder that vanishes afterwards, and the way to its inputs."""
@@ -110,6 +118,8 @@ class Room:
     open_ref: Callable[[Ref], Path]
     facts_of: Callable[[Ref], Mapping[str, Any]]
     progress: Progress = no_progress
+    show: Show = no_show
+    """Shows people the newest picture of unfinished work; never needed for the result."""
 
     def fetch(self, ref: Ref) -> Path:
         """Local path of an input's bytes, checked; read only. Raises NotInStore, StoreCorrupt."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from callsheet.errors import Fenced
 from callsheet.recipe import Recipe
-from callsheet.store.base import Outcome, Progress, Room, no_progress, private_folder
+from callsheet.store.base import Outcome, Progress, Room, Show, no_progress, no_show, private_folder
 from callsheet.store.records import Record, Records
 
 Work = Callable[[Room], Outcome]
@@ -19,6 +19,7 @@ def make(
     records: Records,
     since: datetime | None = None,
     progress: Progress = no_progress,
+    show: Show = no_show,
 ) -> tuple[Record, bool]:
     """The recipe's record, and whether it was there already.
 
@@ -41,6 +42,7 @@ def make(
                 open_ref=lambda ref: records.open(ref, folder),
                 facts_of=records.facts,
                 progress=checked,
+                show=show,
             )
             try:
                 return right.publish(work(room)), False

@@ -133,7 +133,10 @@ def admit(order: Order, sources: Sources) -> Order:
             "effects": tuple(effect(e) for e in asked.effects),
         })
 
-    return order.model_copy(update={"cast": tuple(actor(a) for a in order.cast), "sound": sound(order.sound)})
+    return order.model_copy(update={
+        "cast": tuple(actor(a) for a in order.cast), "sound": sound(order.sound),
+        "style": known(order.style, "the style's LoRA") if order.style else None,
+    })
 
 
 def _existing(path: str, what: str) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,13 @@ from callsheet.settings import Settings
 from callsheet.store.base import Outcome
 from tests.faces.portrait import portrait
 from tests.support.clips import AVA, LEO, Frames, clip_recipe, decoded, ref, room, write_voice
+from tests.tiny.faces import need_models, one_thread, settings_for, write_latentsync, write_musetalk
 
-ENGINES_UNDER_TEST = ("placeholder", "mouth_warp")
-REACH = {"placeholder": 0.8, "mouth_warp": 2.0}
+ENGINES_UNDER_TEST = ("latentsync", "musetalk", "mouth_warp", "placeholder")
+SHAPING = ("mouth_warp", "placeholder")
+"""Those whose mouths are worked out; of the others only trained weights know what a mouth looks like."""
+SLOW = ("musetalk",)
+REACH = {"placeholder": 0.8, "mouth_warp": 2.0, "musetalk": 2.5, "latentsync": 4.6}
 """How far an engine may touch the picture around a mouth: a share of its width to each side of its centre."""
 FRAMES = 24
 
@@ -83,12 +89,45 @@ class Stage:
         return difference
 
 
-@pytest.fixture(params=ENGINES_UNDER_TEST)
-def stage(request: pytest.FixtureRequest, footage: Footage, tmp_path: Path) -> Stage:
-    engine = ENGINES[request.param](Settings.load())
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Settings]:
+    """Settings with the tiny networks of an engine, written once."""
+    folder = tmp_path_factory.mktemp("networks")
+
+    @cache
+    def settings(name: str) -> Settings:
+        if name == "musetalk":
+            need_models("diffusers", "transformers")
+            one_thread()
+            write_musetalk(folder / name)
+        if name == "latentsync":
+            write_latentsync(folder / name, folder / "checkout")
+        return settings_for(folder / name, CALLSHEET_LATENTSYNC=str(folder / "checkout"))
+
+    return settings
+
+
+def staged(name: str, footage: Footage, folder: Path, networks: Callable[[str], Settings]) -> Stage:
+    engine = ENGINES[name](networks(name))
     if engine.able():
         pytest.skip(engine.able())
-    return Stage(engine, footage, tmp_path)
+    return Stage(engine, footage, folder)
+
+
+@pytest.fixture(params=[
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ENGINES_UNDER_TEST
+])
+def stage(
+    request: pytest.FixtureRequest, footage: Footage, tmp_path: Path, networks: Callable[[str], Settings]
+) -> Stage:
+    return staged(request.param, footage, tmp_path, networks)
+
+
+@pytest.fixture(params=SHAPING)
+def shaping(
+    request: pytest.FixtureRequest, footage: Footage, tmp_path: Path, networks: Callable[[str], Settings]
+) -> Stage:
+    return staged(request.param, footage, tmp_path, networks)
 
 
 def test_every_engine_that_can_be_chosen_is_held_to_this_contract() -> None:
@@ -112,9 +151,10 @@ def test_a_clip_keeps_its_frames_size_and_rate(stage: Stage) -> None:
 def test_the_mouth_opens_while_speech_sounds_and_not_in_silence(stage: Stage) -> None:
     changed = stage.changed(stage.sync((stage.footage.voice, AVA.name, 0.0)))
     moved = [float(changed[n][stage.footage.box(AVA.name, n)].mean()) for n in range(FRAMES)]
-    loud, silent = moved[7:13], [*moved[:5], *moved[16:]]
+    shaping = stage.engine.id.name in SHAPING
+    loud, silent = moved[7:13], [*moved[:5], *moved[16:]] if shaping else [*moved[:4], *moved[17:]]
     assert min(loud) > 6, f"least while speaking {min(loud):.1f}"
-    assert max(silent) < 3, f"most in silence {max(silent):.1f}"
+    assert max(silent) < (3 if shaping else min(loud) / 3), f"most in silence {max(silent):.1f}"
 
 
 def test_nothing_outside_the_speakers_mouth_changes_beyond_codec_noise(stage: Stage) -> None:
@@ -136,13 +176,13 @@ def test_a_voice_that_began_in_an_earlier_segment_goes_on(stage: Stage) -> None:
     assert moved[2] > 6 and moved[5] > 6 and moved[12] < 3, [round(m, 1) for m in moved]
 
 
-def test_a_louder_moment_opens_the_mouth_wider(stage: Stage, tmp_path: Path) -> None:
+def test_a_louder_moment_opens_the_mouth_wider(shaping: Stage, tmp_path: Path) -> None:
     voice = write_voice(tmp_path / "crescendo.wav", ((0.0, 1.0),), 1.0, swell=True)
-    frames = decoded(stage.sync((voice, AVA.name, 0.0)).files["main"])
-    boxes = [stage.footage.box(AVA.name, n) for n in range(FRAMES)]
+    frames = decoded(shaping.sync((voice, AVA.name, 0.0)).files["main"])
+    boxes = [shaping.footage.box(AVA.name, n) for n in range(FRAMES)]
     dark, drawn = (
         np.array([(pictures[n][box].mean(-1) < 70).sum() for n, box in enumerate(boxes)])
-        for pictures in (frames, stage.footage.before)
+        for pictures in (frames, shaping.footage.before)
     )
     opened = (dark - drawn).astype(float)
     assert opened[18:23].mean() > 1.5 * opened[6:10].mean() > 0, opened
@@ -165,28 +205,28 @@ def darkness(stage: Stage, outcome: Outcome) -> list[int]:
     ]
 
 
-def test_lips_close_on_m_in_the_middle_of_a_loud_voice_and_open_on_a_vowel(stage: Stage, tmp_path: Path) -> None:
+def test_lips_close_on_m_in_the_middle_of_a_loud_voice_and_open_on_a_vowel(shaping: Stage, tmp_path: Path) -> None:
     voice = write_voice(tmp_path / "mama.wav", ((0.0, 1.0),), 1.0)
     phones = said(tmp_path / "phones.json", "M", "AA", "M", "AA", "M")
-    outcome = stage.sync((voice, AVA.name, 0.0), phones=phones)
-    dark = darkness(stage, outcome)
+    outcome = shaping.sync((voice, AVA.name, 0.0), phones=phones)
+    dark = darkness(shaping, outcome)
     vowels, closed = min(dark[6], dark[7], dark[16]), max(dark[11], dark[12], dark[21])
     assert vowels > 15 and closed < vowels / 3, dark
     assert (outcome.facts["voices_by_phones"], outcome.facts["voices_by_loudness"]) == (1, 0)
 
 
-def test_a_whispered_vowel_opens_less_than_a_spoken_one(stage: Stage, tmp_path: Path) -> None:
+def test_a_whispered_vowel_opens_less_than_a_spoken_one(shaping: Stage, tmp_path: Path) -> None:
     phones = said(tmp_path / "phones.json", "AA", each=1.0)
     spoken = write_voice(tmp_path / "spoken.wav", ((0.0, 1.0),), 1.0)
     whispered = write_voice(tmp_path / "whispered.wav", ((0.0, 1.0),), 1.0, volume=0.03)
-    loud, soft = (darkness(stage, stage.sync((v, AVA.name, 0.0), phones=phones))[12] for v in (spoken, whispered))
+    loud, soft = (darkness(shaping, shaping.sync((v, AVA.name, 0.0), phones=phones))[12] for v in (spoken, whispered))
     assert 0 < soft < 0.8 * loud, f"{soft} against {loud}"
 
 
-def test_an_alignment_without_phones_leaves_the_mouth_to_the_loudness(stage: Stage, tmp_path: Path) -> None:
-    outcome = stage.sync((stage.footage.voice, AVA.name, 0.0), phones=said(tmp_path / "none.json"))
+def test_an_alignment_without_phones_leaves_the_mouth_to_the_loudness(shaping: Stage, tmp_path: Path) -> None:
+    outcome = shaping.sync((shaping.footage.voice, AVA.name, 0.0), phones=said(tmp_path / "none.json"))
     assert (outcome.facts["voices_by_phones"], outcome.facts["voices_by_loudness"]) == (0, 1)
-    assert darkness(stage, outcome)[10] > 5
+    assert darkness(shaping, outcome)[10] > 5
 
 
 def test_a_speaker_who_is_not_seen_is_told_and_moves_nothing(stage: Stage) -> None:

@@ -19,16 +19,23 @@ from callsheet.settings import Settings
 from callsheet.store.base import Outcome
 from tests.faces.portrait import portrait
 from tests.support.clips import apart, decoded, ref, room
+from tests.tiny.faces import need_models, settings_for, write_upscaler
 
-UPSCALERS_UNDER_TEST = ("realesrgan", "realesrgan_photo")
+UPSCALERS_UNDER_TEST = ("realesrgan_gpu", "realesrgan", "realesrgan_photo")
+SLOW = ("realesrgan_gpu", "realesrgan_photo")
 FRAMES, RATE, SIDE = 2, Fraction(24), (32, 24)
 
 
 @pytest.fixture(params=[
-    pytest.param(name, marks=pytest.mark.slow) if name.endswith("photo") else name for name in UPSCALERS_UNDER_TEST
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in UPSCALERS_UNDER_TEST
 ])
-def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    engine = UPSCALERS[request.param](Settings.load())
+def upscaler(request: pytest.FixtureRequest, tmp_path: Path) -> Upscaler:
+    settings = Settings.load()
+    if request.param == "realesrgan_gpu":
+        need_models()
+        write_upscaler(tmp_path / "models")
+        settings = settings_for(tmp_path / "models")
+    engine = UPSCALERS[request.param](settings)
     if engine.able():
         pytest.skip(engine.able())
     return engine

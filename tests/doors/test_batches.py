@@ -13,6 +13,7 @@ from rich.console import Console
 
 from callsheet.doors import batches
 from callsheet.doors.preview import show
+from callsheet.engines.choose import ENGINES
 from callsheet.errors import InputError, ManifestInvalid
 from callsheet.manifest import read_manifest
 
@@ -48,7 +49,7 @@ def test_unknown_engines_are_told_in_one_list_before_a_server_starts(
         (str(manifest), "row 3, column engine", "placehodler"), (str(manifest), "row 4, column engine", "midday")]
     problem = refused.value.problems[0]
     assert problem.message == "cannot make pictures (there is no such engine)"
-    assert problem.remedy == "choose one of auto, placeholder"
+    assert problem.remedy == f"choose one of {', '.join(('auto', *ENGINES))}"
     assert not (tmp_path / "home").exists(), "nothing was started"
 
 

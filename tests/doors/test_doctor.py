@@ -225,6 +225,19 @@ def test_a_bad_elevenlabs_key_is_a_problem_although_espeak_speaks() -> None:
     assert "espeak: able" in finding.found
 
 
+def test_each_engine_for_pictures_is_able_or_says_why_not_and_what_to_do(home: Path) -> None:
+    finding = looked(Check("pictures", machine.pictures), site(CALLSHEET_MODELS=str(home / "models")))
+    assert finding.level is Level.OK, finding
+    assert "diffusers: " in finding.found and finding.found.endswith("auto takes placeholder"), finding.found
+    assert "callsheet[models]" in finding.remedy or "callsheet models download" in finding.remedy, finding.remedy
+
+
+def test_an_engine_that_is_asked_for_and_is_not_able_is_a_problem(home: Path) -> None:
+    models = str(home / "models")
+    finding = looked(Check("pictures", machine.pictures), site(CALLSHEET_MODELS=models, CALLSHEET_ENGINE="diffusers"))
+    assert finding.level is Level.PROBLEM and finding.remedy, finding
+
+
 # ---- store and delivery
 
 def test_looking_at_a_store_twice_leaves_one_file_an_hour(home: Path) -> None:
@@ -343,7 +356,7 @@ def test_without_a_runpod_key_gpu_work_runs_here_and_that_is_no_fault() -> None:
 @pytest.mark.parametrize("variable", ["RUNPOD_API_KEY", "ELEVENLABS_API_KEY", "HF_TOKEN", "OPENAI_API_KEY"])
 def test_a_service_is_asked_when_it_is_configured_whatever_it_says(variable: str) -> None:
     with answering(Answer(404)) as server:
-        finding = services.network(asking(server, **{variable: "key"}))
+        finding = services.network(asking(server, **{variable: "key", "CALLSHEET_OPENAI_URL": server.url}))
     assert finding.level is Level.OK, finding
     assert [seen.method for seen in server.seen] == ["HEAD"]
     assert "authorization" not in server.seen[0].headers

@@ -12,8 +12,9 @@ from callsheet.doors.checks_machine import faces
 from callsheet.doors.finding import Level, Site
 from callsheet.errors import EngineUnable
 from callsheet.faces import extra
-from callsheet.faces.choose import choose, choose_upscaler
+from callsheet.faces.choose import best_restorer, choose, choose_restorer, choose_upscaler, quick_upscaler
 from callsheet.settings import Settings
+from tests.tiny.faces import need_models, place, settings_for, write_latentsync
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,3 +75,38 @@ def test_the_doctor_tells_what_the_extra_adds_and_how_to_get_it() -> None:
     assert finding.level is Level.OK
     assert "mouth_warp: not able" in finding.found and "placeholder: able" in finding.found
     assert "make faces" in finding.remedy
+
+
+def test_a_named_engine_need_not_be_able_where_another_machine_does_the_work(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    assert choose("musetalk", settings=settings, elsewhere=True).id.name == "musetalk"
+    assert choose_restorer("gfpgan", settings, elsewhere=True).id.name == "gfpgan"
+    assert choose_upscaler("realesrgan_gpu", settings, elsewhere=True).id.name == "realesrgan_gpu"
+    with pytest.raises(EngineUnable, match="callsheet models download musetalk"):
+        choose("musetalk", settings=settings)
+
+
+def test_the_settings_say_what_auto_is_for_machines_that_only_plan(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, CALLSHEET_LIPSYNC="latentsync", CALLSHEET_RESTORE="gfpgan")
+    assert choose(settings=settings, elsewhere=True).id.name == "latentsync"
+    assert choose_restorer(settings=settings, elsewhere=True).id.name == "gfpgan"
+    assert choose(settings=settings, has_mouths=True, elsewhere=True).id.name == "placeholder"
+
+
+def test_the_best_that_is_able_goes_first(tmp_path: Path) -> None:
+    if reason := extra.missing(extra.MESH):
+        pytest.skip(reason)
+    checkout = write_latentsync(tmp_path, tmp_path / "checkout")
+    with_it = settings_for(tmp_path, CALLSHEET_LATENTSYNC=str(checkout))
+    assert [choose(settings=s).id.name for s in (with_it, settings_for(tmp_path))] == ["latentsync", "mouth_warp"]
+
+
+def test_jobs_take_restored_faces_and_quick_enlargement_only_where_they_can_be_had(tmp_path: Path) -> None:
+    assert (best_restorer(settings_for(tmp_path)), quick_upscaler(settings_for(tmp_path))) == (None, None)
+    need_models()
+    for name in ("gfpgan", "realesrgan"):
+        place(tmp_path, name).touch()
+    if reason := extra.missing(extra.MESH):
+        pytest.skip(reason)
+    found = (best_restorer(settings_for(tmp_path)), quick_upscaler(settings_for(tmp_path)))
+    assert [each.name for each in found if each] == ["gfpgan", "realesrgan_gpu"]

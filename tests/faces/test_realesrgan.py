@@ -9,8 +9,9 @@ from PIL import Image
 from callsheet.engines.choose import choose
 from callsheet.errors import EngineUnable
 from callsheet.faces import extra, realesrgan
+from callsheet.faces.enlarging import enlarged
 from callsheet.faces.footage import Picture
-from callsheet.faces.realesrgan import Enlarger, RealEsrgan
+from callsheet.faces.realesrgan import Enlarger
 from callsheet.presets import GENERATION_RATE
 from tests.support.clips import poster_recipe, room
 
@@ -49,4 +50,4 @@ def test_tiles_leave_no_seams(drawn: Image.Image, monkeypatch: pytest.MonkeyPatc
 
 def test_a_result_that_no_player_shows_is_refused() -> None:
     with pytest.raises(EngineUnable, match="9600x5400"):
-        RealEsrgan()._enlarged(Picture(2400, 1350, GENERATION_RATE), 4)
+        enlarged(Picture(2400, 1350, GENERATION_RATE), 4, "realesrgan")

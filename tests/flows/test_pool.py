@@ -78,6 +78,7 @@ def test_a_shoot_that_is_under_way_for_one_of_the_films_is_waited_for(
 ) -> None:
     monkeypatch.setattr(pool, "_insist_on_a_worker", lambda client: True)
     monkeypatch.setattr(pool, "unmade", lambda film: [])          # it makes all of it
+    monkeypatch.setattr(pool, "replanned", lambda film: film)     # and nothing stands in
     with get_client(sync_client=True) as client:
         shoot = client.create_flow_run_from_deployment(deployment, state=Running(), tags=["film/a", "film/b"])
         other = client.create_flow_run_from_deployment(deployment, state=Running(), tags=["film/c"])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
 from callsheet.errors import CallsheetError
+from callsheet.likeness import Likeness, Metric, Sitting
 from callsheet.media.check import Expected, Voice, check, examine
 from callsheet.media.findings import Finding, Kind, by_scene, outside, stretches
 from callsheet.media.legible import blocks, complaints
@@ -20,7 +21,7 @@ from callsheet.media.loudness import measure
 from callsheet.media.sound import RATE, Samples
 from callsheet.models import CaptionStyle, Cue
 from callsheet.recipe import Ref, Stage
-from callsheet.recipes import CheckRecipe, PlacedVoice
+from callsheet.recipes import CheckRecipe, PlacedVoice, Sitter
 from callsheet.store.base import Room
 from tests.media import films
 
@@ -318,7 +319,7 @@ def test_the_stage_reports_each_finding_as_fact_file_and_warning(studio: Studio,
         voices=(PlacedVoice(audio=ref("0"), speaker="ava", start=STARTS[0]),), loudness_lufs=films.LUFS,
         true_peak_dbtp=-1,
     )
-    outcome = check(recipe, Room(tmp_path, files.__getitem__, lambda _: {}))
+    outcome = check(recipe, Room(tmp_path, files.__getitem__, lambda _: {}), nobody_asked)
     fact = only([Finding.model_validate(each) for each in outcome.facts["findings"]])
     assert placed(fact) == (Kind.BLACK, 1, 4.0, 4.8)
     report = json.loads(outcome.files["main"].read_text())
@@ -327,6 +328,28 @@ def test_the_stage_reports_each_finding_as_fact_file_and_warning(studio: Studio,
     assert json.loads(json.dumps(outcome.facts)) == outcome.facts
     assert outcome.warnings == (str(fact),)
     assert outcome.warnings[0].startswith("scene 2, 4.00 to 4.80 s: the picture is black: shoot this scene anew")
+
+
+def test_who_is_not_the_actor_of_the_poster_is_a_finding_among_the_others(studio: Studio, tmp_path: Path) -> None:
+    def compare(film: Path, fps: Fraction, sittings: Sequence[Sitting], limit: float) -> list[Likeness]:
+        return [Likeness(sitting, Metric.FACE, 0.9, limit, 4) for sitting in sittings]
+
+    files = {ref("film"): studio.film("who", studio.pictures("who", black=range(100, 120))), ref("ava"): tmp_path}
+    recipe = CheckRecipe(
+        film=ref("film"), frames=FRAMES, fps=Fraction(FPS), width=320, height=180, scenes=SCENES, heard=True,
+        loudness_lufs=films.LUFS, true_peak_dbtp=-1, identity=0.6,
+        sitters=(Sitter(scene=0, actor="Ava", poster=ref("ava"), first=0, end=75),),
+    )
+    outcome = check(recipe, Room(tmp_path, files.__getitem__, lambda _: {}), compare)
+    found = [Finding.model_validate(each) for each in outcome.facts["findings"]]
+    assert [placed(each) for each in found] == [(Kind.IDENTITY, 0, 0.0, 3.0), (Kind.BLACK, 1, 4.0, 4.8)]
+    assert outcome.facts["identity_metric"] == "face: at most 0.90 of 0.60"
+    assert outcome.warnings == tuple(map(str, found))
+    assert json.loads(json.dumps(outcome.facts)) == outcome.facts
+
+
+def nobody_asked(*_: object) -> NoReturn:
+    raise AssertionError("the recipe names nobody to be compared")
 
 
 def ref(name: str) -> Ref:

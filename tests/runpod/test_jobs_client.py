@@ -15,6 +15,7 @@ from callsheet.errors import (
     ProviderDenied,
     ProviderError,
     ProviderRefused,
+    ProviderUnreached,
 )
 from callsheet.runpod import client as client_module
 from callsheet.runpod.client import JobsClient, JobState, JobStatus, Policy, Watch, hint
@@ -67,7 +68,7 @@ def test_a_submit_whose_answer_is_lost_is_sent_once_and_said_to_be_unknown(lost:
 
 
 @pytest.mark.parametrize(("refusal", "kind"), [
-    (httpx.ConnectError("down"), ProviderError), (ok({}, 401), ProviderDenied), (ok({}, 404), ProviderRefused),
+    (httpx.ConnectError("down"), ProviderUnreached), (ok({}, 401), ProviderDenied), (ok({}, 404), ProviderRefused),
 ])
 def test_a_submit_that_was_surely_not_accepted_says_so(refusal: Any, kind: type[ProviderError]) -> None:
     script = Script(refusal)

@@ -50,6 +50,11 @@ def test_a_pod_gets_what_it_needs_and_nothing_of_the_workers_own(monkeypatch: py
     assert float(env["CALLSHEET_PAID_RATE"]) == RATE.usd_per_second
 
 
+def test_a_pod_plans_with_the_engine_and_the_fallback_of_whoever_asks() -> None:
+    env = told(settings(CALLSHEET_ENGINE="comfyui", CALLSHEET_FALLBACK="never"))
+    assert (env["CALLSHEET_ENGINE"], env["CALLSHEET_FALLBACK"]) == ("comfyui", "never")
+
+
 def test_runs_on_rented_machines_give_signs_of_life_three_times_before_they_are_missed() -> None:
     automations = yaml.safe_load((root() / "deployments" / "automations.yaml").read_text())
     missed_s = next(each["trigger"]["within"] for each in automations if each["action"].get("state") == "CRASHED")

@@ -45,6 +45,9 @@ CHOICES = Choices(
     destination="file:///delivery",
 )
 
+MENDED = (Kind.BLACK, Kind.FROZEN, Kind.IDENTITY)
+"""What another seed can mend."""
+
 
 def file(name: str) -> SourceFile:
     return SourceFile(path=f"/somewhere/{name}", sha256=digest(name))
@@ -80,14 +83,14 @@ def retakes(of: Order | None) -> list[int] | None:
 # ---- pure
 
 
-@pytest.mark.parametrize("kind", [Kind.BLACK, Kind.FROZEN])
-def test_a_scene_that_is_black_or_frozen_is_shot_anew_and_no_other(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", MENDED)
+def test_a_scene_that_is_black_or_frozen_or_shows_somebody_else_is_shot_anew_and_no_other(kind: Kind) -> None:
     asked = order()
     again = retake(asked, planned(asked), [finding(kind), finding(kind)])
     assert retakes(again) == [0, 1, 0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.BLACK, Kind.FROZEN)])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in MENDED])
 def test_what_a_new_seed_cannot_mend_is_not_shot_anew(kind: Kind) -> None:
     asked = order()
     assert retake(asked, planned(asked), [finding(kind), finding(kind, None)]) is None

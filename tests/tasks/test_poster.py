@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet.errors import EngineError, EngineUnable, MediaError, PosterFailed
+from callsheet.errors import EngineError, EngineTimedOut, EngineUnable, MediaError, OutOfMemory, PosterFailed
 from callsheet.recipes import EngineId, PosterRecipe
 from callsheet.store.base import Outcome, Room
 from tasks import poster as module
@@ -45,7 +45,18 @@ def test_a_failed_poster_says_so_in_the_source_s_words(
     assert "run again" in caught.value.fix
 
 
-def test_an_engine_that_cannot_do_it_is_not_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(EngineUnable) as caught:
-        painted(EngineUnable(engine="e", what="a poster", detail="no model"), monkeypatch, tmp_path)
-    assert not caught.value.retryable
+@pytest.mark.parametrize(
+    "error",
+    [
+        EngineUnable(engine="e", what="a poster", detail="no model"),
+        OutOfMemory(engine="e", what="a poster", detail="at step 3 of 22"),
+        EngineTimedOut(engine="e", what="a poster", detail="step 3 of 22", seconds=900),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_would_end_the_same_way_again_is_not_tried_again_and_keeps_its_code(
+    error: EngineError, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)) as caught:
+        painted(error, monkeypatch, tmp_path)
+    assert caught.value is error and not error.retryable

@@ -27,6 +27,8 @@ class Slot:
     strength: float
     name: str
     """How people call the file."""
+    digest: str = ""
+    """sha256 of the file: what tells whether it is loaded already."""
 
 
 @dataclass(frozen=True)
