@@ -81,7 +81,7 @@ def test_the_image_has_the_versions_that_callsheet_is_tested_with() -> None:
     for lock in ("requirements.lock", "requirements-models.lock"):
         tested = pins(ROOT / lock)
         differing = {name: (image.get(name), version) for name, version in tested.items()
-                     if name in NEEDED and image.get(name) != version or image.get(name, version) != version}
+                     if (name in NEEDED and image.get(name) != version) or image.get(name, version) != version}
         assert not differing, f"compile infra/requirements.lock anew: {differing}"
     assert {"runpod", "torch", "diffusers", "prefect"} <= image.keys()
     assert image["torch"] == "2.13.0"
