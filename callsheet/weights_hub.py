@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 REDIRECTS = 5
+_MOST = 10_000
+"""Files of a repository."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
 """A sha256 for large files, git's sha1 of the blob for small ones."""
@@ -117,7 +119,10 @@ class Hub:
                     names += [str(entry["path"]) for entry in entries if entry["type"] == "file"]
                 except (ValueError, KeyError, TypeError):
                     raise DownloadFailed(url=_shown(url), detail="it is no list of files") from None
-                url = response.links.get("next", {}).get("url", "")
+                following = response.links.get("next", {}).get("url", "")
+            if following and (_place(following) != self._host or len(names) > _MOST):
+                raise DownloadFailed(url=_shown(url), detail="its list of files goes on elsewhere, or has no end")
+            url = following
         for name in names:
             if name.startswith("/") or ".." in name.split("/") or "\\" in name:
                 raise DownloadGone(url=f"{self.base_url}/{of.repo}", detail=f"a file is called {name!r}")

@@ -12,7 +12,7 @@ from callsheet.jobs.reply import Reply
 from callsheet.jobs.requests import Animation
 from flows.shoot import footage, prepared
 from tasks.conform import conform
-from tasks.fallback import insist_on_generated
+from tasks.fallback import fallbacks, insist_on_generated
 from tasks.inputs import loras
 from tasks.mix import mix
 from tasks.reply import answering, random_seed
@@ -35,4 +35,4 @@ def animation(request: Animation) -> Reply:
         splice.one(film.splice)
         mix.one(film.mix)
         insist_on_generated(film)
-        return job.reply(acting.AnimationJob(request, film), upload.one(film.upload))
+        return job.reply(acting.AnimationJob(request, film), upload.one(film.upload), map(str, fallbacks(film)))

@@ -29,7 +29,7 @@ def lipsync_only(request: LipsyncOnly) -> Reply:
     """
     with answering(request) as job:
         inputs = taken_in(request)      # fetch, intake: here, checked, in the store
-        talk = talking.lipsync_only(request, inputs, job.engines())
+        talk = talking.lipsync_only(request, inputs, job.talk_engines())
         lipsync.one(talk.lipsync)
         restore.each(talk.restore)
         upscale.each(talk.upscale)

@@ -25,6 +25,6 @@ def persona_build(request: PersonaBuild) -> Reply:
     """
     with answering(request) as job:
         inputs = taken_in(request)      # fetch, intake: here, checked, in the store
-        persona = personas.persona_build(request, inputs, job.engines())
+        persona = personas.persona_build(request, inputs, job.clip_engines())
         takes.each(persona.takes)
         return job.reply(persona, upload.one(persona.upload))

@@ -29,10 +29,10 @@ def segment(request: Segment) -> Reply:
         request = request.settled(random_seed)
         actors = acting.cast(request, loras(request))
         train_complete.each([persona.train_complete(actor) for actor in actors])
-        engines = job.engines(
+        engines = job.clip_engines(
             actors, pictured=request.image is not None, follows=request.video is not None,
             controlled=request.control is not None,
         )
         made = acting.segment(request, actors, taken_in(request), engines)
         segments.one(made.segment)
-        return job.reply(made, upload.one(made.upload))
+        return job.reply(made, upload.one(made.upload), engines.warnings())

@@ -29,7 +29,7 @@ def video_render(request: VideoRender) -> Reply:
     """
     with answering(request) as job:
         inputs = taken_in(request)      # fetch, intake: here, checked, in the store
-        talk = talking.video_render(request, inputs, job.engines())
+        talk = talking.video_render(request, inputs, job.talk_engines())
         lipsync.one(talk.lipsync)
         restore.each(talk.restore)
         upscale.each(talk.upscale)

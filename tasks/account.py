@@ -11,6 +11,7 @@ from callsheet.media.retakes import Attempt, told
 from callsheet.production import Production, StageRow, Status
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.records import Record
+from tasks.casting import unseen
 from tasks.fallback import drawn_for_want, fallbacks
 from tasks.run import Run, current
 from tasks.spending import cost_of
@@ -42,7 +43,7 @@ def account(film: Film, attempts: Sequence[Attempt] = (), estimate_usd: float = 
         stems={name: urls[keys.stem(film.job_id, name)] for name in keys.STEMS if film.mix.stems},
         stages=(*(_row(run, recipe, record) for recipe, record in found), *_rejected(run, film, attempts)),
         warnings=tuple(dict.fromkeys((
-            *told(attempts, film), *drawn_for_want(film),
+            *told(attempts, film), *drawn_for_want(film), *unseen(film),
             *(warning for _, record in found for warning in record.warnings),
         ))),
         fallbacks=fallbacks(film),

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from callsheet.base_models import base_model
 from callsheet.engines.base import Asked, Casting, ClipEngine
 from callsheet.errors import CallsheetError, EngineUnable, FileMissing, WrongFamily
+from callsheet.fallback import DRAWN
 from callsheet.lora.inspect import find_lora, inspect
 from callsheet.models import Actor, Family, Order, SourceFile
 from callsheet.persona import train_complete
 
 if TYPE_CHECKING:
+    from callsheet.film import Film
     from tasks.run import Run
 
 
@@ -78,6 +80,23 @@ def asked_of(engine: ClipEngine, asked: Asked) -> Casting:
                 remedy="use the engine diffusers: Wan 2.2 TI2V-5B and SD 1.5 follow clips, SD 1.5 keeps to pictures",
             )
     return casting
+
+
+def unseen(film: Film) -> tuple[str, ...]:
+    """Warnings about who is in a scene by words alone: not in the picture that its clips start from, which is of the
+    scene's first actor, and with a LoRA that the clip model does not load.
+    """
+    order, warnings, segments = film.order, [], iter(film.segments)
+    for number, (scene, when) in enumerate(zip(order.scenes, film.timeline.scenes, strict=True), 1):
+        generated = [one for _ in when.segments if (one := next(segments)).engine.name != DRAWN]
+        first, *others = map(order.actor, scene.cast) if scene.cast else order.cast
+        lost = [actor.display_name for actor in others if actor.id in film.choices.unloaded]
+        if generated and lost:
+            warnings.append(
+                f"scene {number}: {' and '.join(lost)} by words alone: {film.choices.clips.model} does not load the "
+                f"LoRA, and the picture it starts from shows {first.display_name}"
+            )
+    return tuple(warnings)
 
 
 def style(order: Order, engine: ClipEngine, model: str, run: Run) -> SourceFile | None:

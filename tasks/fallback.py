@@ -168,8 +168,12 @@ def insist_on_generated(film: Film) -> None:
 
 
 def drawn_here(film: Film) -> AbstractContextManager[None]:
-    """What is called inside draws in this process what stands in for something: no job is paid for that."""
-    return at_hand(made.fingerprint for made in film.pictures() if made.engine.name == DRAWN and _stands_in(film, made))
+    """What is called inside draws in this process what stands in for something, and its lips: no job is paid for
+    that.
+    """
+    drawn = {made.fingerprint for made in film.pictures() if made.engine.name == DRAWN and _stands_in(film, made)}
+    lips = {synced.fingerprint for synced in film.lipsync if synced.clip.fingerprint in drawn}
+    return at_hand(drawn | lips)
 
 
 def _stands_in(film: Film, made: Picture) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from callsheet.errors import CallsheetError
 from callsheet.faces.choose import DRAWN, best_restorer, quick_upscaler
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.jobs.base import MAX_SEED, Request
-from callsheet.jobs.inputs import Engines
+from callsheet.jobs.inputs import ClipEngines, TalkEngines
 from callsheet.jobs.reply import Reply
 from callsheet.models import Actor, Gpu
 from callsheet.store.records import Record
@@ -47,10 +47,20 @@ class Answering:
         with self._lock:
             self._warnings |= dict.fromkeys(seen.record.warnings)
 
-    def engines(
+    def talk_engines(self) -> TalkEngines:
+        """The best engines for a talking picture that are able here. Raises EngineUnable."""
+        lipsync = choose_lipsync(settings=self.run.settings)
+        return TalkEngines(
+            lipsync=lipsync.id,
+            restore=None if lipsync.id.name == DRAWN else best_restorer(self.run.settings),
+            upscale=quick_upscaler(self.run.settings),
+            destination=self.run.delivery.url,
+        )
+
+    def clip_engines(
         self, actors: Sequence[Actor] = (), pictured: bool = True, follows: bool = False, controlled: bool = False
-    ) -> Engines:
-        """The best engines that are able here, and the clip model for a cast. Raises EngineUnable, WrongFamily.
+    ) -> ClipEngines:
+        """The best engine for clips that is able here, and the model for a cast. Raises EngineUnable, WrongFamily.
 
         Args:
             actors: Whose LoRAs a clip is to show.
@@ -63,27 +73,23 @@ class Answering:
             families=casting.Families(actors, self.run), pictured=pictured or follows, follows=follows,
             controlled=controlled,
         ))
-        lipsync = choose_lipsync(settings=self.run.settings)
-        return Engines(
+        return ClipEngines(
             clips=clips.id.model_copy(update={"model": cast.clips}),
             unloaded=tuple(actor.id for actor in actors if casting.file_of(actor) in cast.unloaded),
             steps=cast.steps,
             cfg=cast.cfg,
-            lipsync=lipsync.id,
-            restore=None if lipsync.id.name == DRAWN else best_restorer(self.run.settings),
-            upscale=quick_upscaler(self.run.settings),
             destination=self.run.delivery.url,
         )
 
-    def reply(self, answer: Answer, uploaded: Record) -> Reply:
-        """Success, with the URLs under which `uploaded` delivered."""
+    def reply(self, answer: Answer, uploaded: Record, told: Iterable[str] = ()) -> Reply:
+        """Success, with the URLs under which `uploaded` delivered. `told`: warnings that no record has."""
         urls = self.run.urls(uploaded)
         reply = Reply(
             success=True,
             output=answer.output(urls),
             metadata=answer.metadata(urls),
             duration_ms=milliseconds_since(self.run.started),
-            warnings=tuple(self._warnings),
+            warnings=tuple(self._warnings | dict.fromkeys(told)),
         )
         _show(reply)
         return reply

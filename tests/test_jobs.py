@@ -15,7 +15,7 @@ from callsheet import persona
 from callsheet.errors import DownloadFailed, RequestInvalid
 from callsheet.jobs import acting, personas, talking
 from callsheet.jobs.base import Job
-from callsheet.jobs.inputs import Engines, Inputs
+from callsheet.jobs.inputs import ClipEngines, Inputs, TalkEngines
 from callsheet.jobs.reading import parse_envelope, read_request
 from callsheet.jobs.reply import Reply
 from callsheet.jobs.requests import (
@@ -34,7 +34,8 @@ from callsheet.recipes import Choices, EngineId
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples" / "jobs"
 MANUAL = EXAMPLES.parents[2] / "docs" / "jobs.md"
 ENGINE = EngineId(name="placeholder", version=1)
-ENGINES = Engines(clips=ENGINE, lipsync=ENGINE, destination="file:///out")
+CLIPS = ClipEngines(clips=ENGINE, destination="file:///out")
+TALK = TalkEngines(lipsync=ENGINE, destination="file:///out")
 CHOICES = Choices(
     posters=ENGINE, clips=ENGINE, speech=ENGINE, lipsync=ENGINE, voices={}, clips_have_mouths=True,
     destination="file:///out",
@@ -396,7 +397,7 @@ def test_a_file_that_is_named_twice_is_taken_in_once() -> None:
 def test_a_lipsync_job_is_the_picture_in_its_own_size_for_as_long_as_the_voice() -> None:
     request = asked("lipsync_only", quality="high")
     assert isinstance(request, LipsyncOnly)
-    talk = talking.lipsync_only(request, inputs_of(request, seconds=2.01), ENGINES)
+    talk = talking.lipsync_only(request, inputs_of(request, seconds=2.01), TALK)
     made = talk.conform
     assert (made.width, made.height, made.fps, made.frames) == (600, 800, 24, 49)
     assert (made.encode.crf, made.encode.preset, made.encode.max_kbit) == (18, "slow", None)
@@ -408,7 +409,7 @@ def test_a_lipsync_job_is_the_picture_in_its_own_size_for_as_long_as_the_voice()
 def test_a_lipsynced_picture_has_even_sides_of_at_most_1920(size: tuple[int, int], delivered: tuple[int, int]) -> None:
     request = asked("lipsync_only")
     assert isinstance(request, LipsyncOnly)
-    made = talking.lipsync_only(request, inputs_of(request, size=size), ENGINES).conform
+    made = talking.lipsync_only(request, inputs_of(request, size=size), TALK).conform
     assert (made.width, made.height) == delivered
 
 
@@ -417,7 +418,7 @@ def test_a_lipsynced_picture_has_even_sides_of_at_most_1920(size: tuple[int, int
 def test_a_render_is_encoded_with_the_sources_presets(tier: str, crf: int, preset: str) -> None:
     request = asked("video_render", quality=tier)
     assert isinstance(request, VideoRender)
-    made = talking.video_render(request, inputs_of(request), ENGINES).conform.encode
+    made = talking.video_render(request, inputs_of(request), TALK).conform.encode
     assert (made.crf, made.preset, made.max_kbit) == (crf, preset, None), "its own format has no cap"
 
 
@@ -425,7 +426,7 @@ def test_everything_in_a_render_reaches_its_recipes() -> None:
     request = read_request({"input": FULL_RENDER})
     assert isinstance(request, VideoRender)
     inputs = inputs_of(request)
-    talk = talking.video_render(request, inputs, ENGINES)
+    talk = talking.video_render(request, inputs, TALK)
     assert (talk.conform.cues, talk.conform.style) == (request.captions, request.caption_style)
     assert (talk.conform.width, talk.conform.height, talk.conform.fps, talk.conform.frames) == (1080, 1920, 30, 375)
     assert (talk.mix.music, talk.mix.ambience) == (inputs.ref("music_url"), inputs.ref("ambience_url"))
@@ -437,8 +438,8 @@ def test_everything_in_a_render_reaches_its_recipes() -> None:
 def test_a_preview_and_a_render_of_one_voice_share_the_lipsync() -> None:
     quick, full = asked("lipsync_only", job_id="a"), asked("video_render", job_id="b", format={"fps": 60})
     assert isinstance(quick, LipsyncOnly) and isinstance(full, VideoRender)
-    one = talking.lipsync_only(quick, inputs_of(quick), ENGINES).lipsync
-    assert one.fingerprint == talking.video_render(full, inputs_of(full), ENGINES).lipsync.fingerprint
+    one = talking.lipsync_only(quick, inputs_of(quick), TALK).lipsync
+    assert one.fingerprint == talking.video_render(full, inputs_of(full), TALK).lipsync.fingerprint
 
 
 @pytest.mark.parametrize(("fields", "where"), [
@@ -450,14 +451,14 @@ def test_what_would_begin_after_the_end_is_refused(fields: dict[str, Any], where
     request = asked("video_render", **fields)
     assert isinstance(request, VideoRender)
     with pytest.raises(RequestInvalid, match=r"the audio lasts 2\.00 s") as caught:
-        talking.video_render(request, inputs_of(request, seconds=2.0), ENGINES)
+        talking.video_render(request, inputs_of(request, seconds=2.0), TALK)
     assert caught.value.facts["field"] == where
 
 
 def test_a_caption_that_lasts_too_long_ends_with_the_video() -> None:
     request = asked("video_render", captions=[{"text": "a", "start": 1, "end": 60}])
     assert isinstance(request, VideoRender)
-    (cue,) = talking.video_render(request, inputs_of(request, seconds=2.0), ENGINES).conform.cues
+    (cue,) = talking.video_render(request, inputs_of(request, seconds=2.0), TALK).conform.cues
     assert (cue.start, cue.end) == (1.0, 2.0)
 
 
@@ -465,14 +466,14 @@ def test_a_sound_without_length_is_refused() -> None:
     request = asked("lipsync_only")
     assert isinstance(request, LipsyncOnly)
     with pytest.raises(RequestInvalid, match=r"input\.audio: lasts under a frame"):
-        talking.lipsync_only(request, inputs_of(request, seconds=0.0), ENGINES)
+        talking.lipsync_only(request, inputs_of(request, seconds=0.0), TALK)
 
 
 def test_a_personas_takes_start_from_its_picture_and_last_five_seconds() -> None:
     request = asked("persona_build", archetype="hero")
     assert isinstance(request, PersonaBuild)
     inputs = inputs_of(request)
-    takes = personas.persona_build(request, inputs, ENGINES).takes
+    takes = personas.persona_build(request, inputs, CLIPS).takes
     assert {(t.first_frame, t.num_frames, t.fps, t.width, t.steps) for t in takes} == {
         (inputs.ref("primary_image"), 120, 24, 768, 30)}
     assert takes[3].prompt == "persona_123, hero, very intense expression, close-up"
@@ -482,8 +483,8 @@ def test_a_take_that_was_made_is_reused_among_others() -> None:
     spec = {"emotion": "happy", "angle": "front", "intensity": 0.4}
     alone, among = (asked("persona_build", takes_to_generate=takes) for takes in ([spec], [{}, spec]))
     assert isinstance(alone, PersonaBuild) and isinstance(among, PersonaBuild)
-    first = personas.persona_build(alone, inputs_of(alone), ENGINES).takes[0]
-    assert first.fingerprint == personas.persona_build(among, inputs_of(among), ENGINES).takes[1].fingerprint
+    first = personas.persona_build(alone, inputs_of(alone), CLIPS).takes[0]
+    assert first.fingerprint == personas.persona_build(among, inputs_of(among), CLIPS).takes[1].fingerprint
 
 
 def test_a_poster_job_makes_the_poster_of_a_film_with_the_same_seed() -> None:
@@ -524,7 +525,7 @@ def test_a_segments_fields_beat_its_tiers_figures() -> None:
                     seed=42, negative_prompt="rain", image=A, emotion="happy", intensity=1.0)
     assert isinstance(request, Segment)
     inputs = inputs_of(request)
-    made = acting.segment(request, acting.cast(request, [lora("a")]), inputs, ENGINES).segment
+    made = acting.segment(request, acting.cast(request, [lora("a")]), inputs, CLIPS).segment
     assert (made.num_frames, made.width, made.height, made.steps, made.cfg, made.seed) == (48, 512, 256, 20, 0, 42)
     assert (made.first_frame, made.negative) == (inputs.ref("image"), "rain")
     assert made.prompt == "waves, very happy expression, front view, temo"
@@ -535,7 +536,7 @@ def test_a_segment_may_follow_a_clip_and_keep_to_control_pictures() -> None:
     request = asked("segment", video=A, control=B, freedom=0.4, seed=1)
     assert isinstance(request, Segment)
     inputs = inputs_of(request)
-    made = acting.segment(request, [], inputs, ENGINES).segment
+    made = acting.segment(request, [], inputs, CLIPS).segment
     assert (made.follows, made.control, made.freedom) == (inputs.ref("video"), inputs.ref("control"), 0.4)
     assert [inputs.recipe(name).kind for name in ("video", "control")] == ["clip", "clip"]
 
@@ -543,7 +544,7 @@ def test_a_segment_may_follow_a_clip_and_keep_to_control_pictures() -> None:
 def test_fields_that_came_later_leave_what_was_made_before_as_it_is() -> None:
     plain = asked("segment", seed=1)
     assert isinstance(plain, Segment)
-    made = acting.segment(plain, [], inputs_of(plain), ENGINES).segment
+    made = acting.segment(plain, [], inputs_of(plain), CLIPS).segment
     freer = made.model_copy(update={"freedom": 0.4})
     assert made.fingerprint == "adb6fa4668ee484255b57516e096ffbbf204f070f5ce5f44fbd85a2b09cff76c"
     assert freer.fingerprint != made.fingerprint
@@ -554,7 +555,7 @@ def test_a_random_seed_makes_a_job_of_its_own() -> None:
     for seed in (1, 2):
         request = asked("segment").settled(lambda seed=seed: seed)        # type: ignore[misc]
         assert isinstance(request, Segment)
-        ids.add(acting.segment(request, (), Inputs({}), ENGINES).job_id)
+        ids.add(acting.segment(request, (), Inputs({}), CLIPS).job_id)
     assert len(ids) == 2
 
 
@@ -606,7 +607,7 @@ def test_a_character_that_is_named_twice_is_refused() -> None:
 def test_a_lipsync_reply_has_the_sources_shape() -> None:
     request = asked("lipsync_only", job_id="unique_id", quality="fast")
     assert isinstance(request, LipsyncOnly)
-    talk = talking.lipsync_only(request, inputs_of(request), ENGINES)
+    talk = talking.lipsync_only(request, inputs_of(request), TALK)
     urls = {"videos/unique_id/lipsync.mp4": "https://r2.dev/videos/unique_id/lipsync.mp4"}
     assert (talk.output(urls), talk.metadata(urls)) == (
         {"video": "https://r2.dev/videos/unique_id/lipsync.mp4"}, {"quality": "fast", "job_id": "unique_id"})
@@ -616,7 +617,7 @@ def test_a_lipsync_reply_has_the_sources_shape() -> None:
 def test_a_render_reply_has_the_sources_shape(fps: object, told: float) -> None:
     request = read_request({"input": FULL_RENDER | {"format": {"width": 1080, "height": 1920, "fps": fps}}})
     assert isinstance(request, VideoRender)
-    talk = talking.video_render(request, inputs_of(request), ENGINES)
+    talk = talking.video_render(request, inputs_of(request), TALK)
     urls = {file.key: f"https://r2.dev/{file.key}" for file in talk.upload.files}
     assert talk.output(urls) == {"video": "https://r2.dev/videos/unique_id/final.mp4",
                                  "thumbnail": "https://r2.dev/videos/unique_id/thumbnail.jpg"}
@@ -630,7 +631,7 @@ def test_a_persona_reply_has_the_sources_shape() -> None:
     request = asked("persona_build", archetype="hero", takes_to_generate=[
         {"emotion": "neutral", "angle": "front", "intensity": 0.5}])
     assert isinstance(request, PersonaBuild)
-    made = personas.persona_build(request, inputs_of(request), ENGINES)
+    made = personas.persona_build(request, inputs_of(request), CLIPS)
     url = "https://r2.dev/personas/persona_123/takes/take_0.mp4"
     urls = {"personas/persona_123/takes/take_0.mp4": url}
     assert (made.output(urls), made.metadata(urls)) == ({}, {
@@ -667,7 +668,7 @@ def test_a_replys_text_is_read_back_as_the_same_reply() -> None:
 # ---- restored faces and larger pictures of talking ones
 
 RESTORE, ENLARGE = EngineId(name="gfpgan", version=1), EngineId(name="realesrgan_gpu", version=1)
-WITH_NETWORKS = Engines(clips=ENGINE, lipsync=ENGINE, restore=RESTORE, upscale=ENLARGE, destination="file:///out")
+WITH_NETWORKS = TalkEngines(lipsync=ENGINE, restore=RESTORE, upscale=ENLARGE, destination="file:///out")
 
 
 def stages(talk: talking.Talk) -> list[str]:
@@ -704,6 +705,13 @@ def test_a_lipsync_job_restores_faces_and_keeps_the_pictures_size() -> None:
 def test_where_no_network_is_a_talking_picture_is_what_it_was() -> None:
     request = asked("video_render")
     assert isinstance(request, VideoRender)
-    talk = talking.video_render(request, inputs_of(request), ENGINES)
+    talk = talking.video_render(request, inputs_of(request), TALK)
     assert stages(talk) == ["lipsync", "conform", "mix", "upload"]
     assert talk.conform.clip == talk.lipsync.ref()
+
+
+def test_freedom_without_a_clip_to_leave_is_told_and_not_ignored() -> None:
+    with pytest.raises(RequestInvalid, match="freedom is given, and no video"):
+        read_request({"input": {"job_type": "segment", "prompt": "a street", "freedom": 0.2}})
+    with_clip = {"job_type": "segment", "prompt": "a street", "freedom": 0.2, "video": "https://a.example/a.mp4"}
+    assert read_request({"input": with_clip})

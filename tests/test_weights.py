@@ -275,3 +275,14 @@ def test_both_kinds_of_digest_are_understood(tmp_path: Path) -> None:
     for digest in (hashlib.sha256(SMALL).hexdigest(), git_sha1(SMALL)):
         assert standing_of([File("https://hub/a", "a", digest, len(SMALL))], tmp_path).to_fetch == ()
         (tmp_path / ".a.digest").unlink()
+
+
+@pytest.mark.parametrize("place", ["store", "hub"])
+def test_a_list_of_files_that_goes_on_elsewhere_or_for_ever_is_refused(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr("callsheet.weights_hub._MOST", 20)
+    server.next_page = f"{getattr(server, place)}/api/models/{REPO}/tree/main"
+    with pytest.raises(DownloadFailed, match="goes on elsewhere, or has no end"):
+        take(server, tmp_path)
+    assert all(one.host == "hub" for one in server.seen)

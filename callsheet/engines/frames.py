@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from callsheet.errors import MediaError, MediaUnreadable
 from callsheet.media.ffmpeg import HOSTILE_VIDEO, MAX_PIXELS, Command, local_input, reader, writer
@@ -24,18 +24,23 @@ Frame = NDArray[np.uint8]
 JPEG_QUALITY = 95
 _CRF = 14
 _THREADS = 2
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Formats of stills, by Pillow's names; no other decoder sees a stranger's file."""
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A still as RGB, turned upright. Raises MediaUnreadable."""
+    """A still as RGB, turned upright, without the words it carried. Raises MediaUnreadable."""
     try:
-        with Image.open(path, formats=_FORMATS) as opened:
+        with Image.open(path, formats=PICTURES) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 detail = f"{opened.width}x{opened.height} is too large"
                 raise MediaUnreadable(path=path.name, kind="a picture", detail=detail)
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture.info = {}                         # a comment, often the whole prompt: Pillow would write it again
+            return picture
+    except MediaUnreadable:
+        raise
+    except Exception as error:                        # each of Pillow's formats breaks in its own ways
         raise MediaUnreadable(path=path.name, kind="a picture", detail=str(error)[:200]) from error
 
 

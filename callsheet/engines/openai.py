@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from callsheet.engines.base import Ability, Asked, Casting
 from callsheet.engines.frames import fitted, read_picture, write_clip, write_poster, write_still
 from callsheet.engines.openai_api import ImagesApi
 from callsheet.errors import (
+    AnswerLost,
+    DownloadFailed,
+    DownloadGone,
     EngineError,
     EngineUnable,
     FrameFailed,
@@ -51,6 +55,7 @@ MAX_PROMPT = 32_000
 _FLUX = ("", "flux1-dev", "flux1-dev-fp8")
 """What orders say that leave the poster's model to the engine."""
 _KEY = re.compile(r"[!-~]{8,512}")
+_FETCHES = 3
 _ASKED, _HERE = 0.1, 0.9
 """Shares that are told: the API says nothing of its steps."""
 
@@ -153,11 +158,11 @@ class OpenAIEngine:
             said = json.loads(answer)
             entry = dict(said["data"][0])
             picture = self._opened(entry, room)
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             detail = f"no picture is in its answer: {answer[:80].decode(errors='replace')!r}"
-            raise EngineError(engine=ENGINE, what=what, detail=detail) from error
+            raise AnswerLost(engine=ENGINE, what=what, detail=detail) from error
         except MediaUnreadable as error:
-            raise EngineError(engine=ENGINE, what=what, detail=f"what it sent is no picture: {error.what}") from error
+            raise AnswerLost(engine=ENGINE, what=what, detail=f"what it sent is no picture: {error.what}") from error
         room.progress(_HERE, "the picture is here")
         return picture, _facts(said, entry)
 
@@ -170,11 +175,27 @@ class OpenAIEngine:
             except binascii.Error as error:
                 raise ValueError("broken base64") from error
         else:
-            path = fetch(entry["url"], room.folder, "picture", allowed=self._allowed)
+            path = self._fetched(str(entry["url"]), room)
         try:
             return read_picture(path)
         finally:
             path.unlink()
+
+    def _fetched(self, url: str, room: Room) -> Path:
+        """A picture that is paid: its address is tried again, and never the order for it."""
+        for left in range(_FETCHES - 1, -1, -1):
+            try:
+                return fetch(url, room.folder, "picture", allowed=self._allowed)
+            except DownloadFailed as error:
+                if not error.retryable:
+                    raise
+                if not left:
+                    raise DownloadGone(
+                        url=error.facts["url"],
+                        detail=f"{error.facts['detail']}, {_FETCHES} times; the picture is paid",
+                        remedy="run again, which pays for another one",
+                    ) from error
+        raise AssertionError("unreachable")
 
 
 def _model(asked: str, quality: Quality) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from callsheet.engines.openai_answers import refusal
-from callsheet.errors import AddressRefused, DownloadFailed, ProviderError
+from callsheet.errors import AddressRefused, AnswerLost, DownloadFailed
 
 if TYPE_CHECKING:
     import httpx  # at run time where it is needed: it takes 0.15 s
@@ -41,7 +41,8 @@ class ImagesApi:
     def generate(self, body: dict[str, Any], key: SecretStr, label: str, tell: Callable[[], None]) -> bytes:
         """The answer's body. `tell` is called every second meanwhile; what it raises ends the request.
 
-        Raises what refusal() makes of an answer, DownloadFailed without one, ProviderError for one without end.
+        Raises what refusal() makes of an answer, DownloadFailed where nothing was sent, AnswerLost where something was
+        and no whole answer came.
         """
         return _attended(lambda: self._ask(body, key, label), tell)
 
@@ -58,12 +59,14 @@ class ImagesApi:
             ):
                 data = await _received(response)
         except TimeoutError:
-            raise DownloadFailed(url=self._url, detail=f"no end after {self._timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:      # its words could quote a header: the type says enough
-            raise DownloadFailed(url=self._url, detail=type(error).__name__) from None
+            raise AnswerLost(engine="openai", what=label, detail=f"no end after {self._timeout_s:g} s") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL) as error:
+            raise DownloadFailed(url=self._url, detail=type(error).__name__) from None    # nothing was sent
+        except httpx.HTTPError as error:              # its words could quote a header: the type says enough
+            raise AnswerLost(engine="openai", what=label, detail=type(error).__name__) from None
+        data = data.replace(key.get_secret_value().encode(), b"[key]")      # what echoes it must not tell it to a log
         if response.status_code != 200:
-            hidden = data.replace(key.get_secret_value().encode(), b"[key]")
-            raise refusal(response.status_code, hidden, response.headers.get("retry-after", ""), body["model"], label)
+            raise refusal(response.status_code, data, response.headers.get("retry-after", ""), body["model"], label)
         return data
 
 
@@ -72,7 +75,7 @@ async def _received(response: httpx.Response) -> bytes:
     async for chunk in response.aiter_bytes():
         data += chunk
         if len(data) > MAX_BYTES:
-            raise ProviderError(provider="OpenAI", detail=f"more than {MAX_BYTES} bytes for one picture")
+            raise AnswerLost(engine="openai", what="a picture", detail=f"more than {MAX_BYTES} bytes")
     return bytes(data)
 
 
@@ -98,8 +101,8 @@ def _attended(work: Callable[[], Coroutine[Any, Any, bytes]], tell: Callable[[],
                 try:
                     return future.result(timeout=_TELL_S)
                 except TimeoutError:
-                    if future.done():                 # its own, not that of the waiting
-                        raise
+                    if future.done():                 # its own, or it ended just after the waiting did
+                        return future.result()
                     tell()
         finally:
             stop.set()

@@ -30,6 +30,7 @@ from callsheet.errors import (
     AnswerUnknown,
     CallsheetError,
     DownloadFailed,
+    EngineError,
     EngineUnable,
     FileMissing,
     JobFailed,
@@ -63,6 +64,8 @@ QUEUE_S = 3600.0
 _BEGUN, _DONE = 0.1, 0.95
 """Shares that are told: a worker says nothing of its steps."""
 _FETCHES = 3
+_MOST = 32
+"""Files of one job: nodes of others may save some too."""
 _FIRST = "first_frame.png"
 _NO_LORA = re.compile(r"lora_name[^;]{0,80}not in", re.IGNORECASE)
 
@@ -121,7 +124,8 @@ class StockEngine:
         stills = [path for path in files if not results.is_clip(path)]
         if not stills:
             raise NoImages(detail=f"job {status.id} gave a clip where a poster should be")
-        return _with(results.poster(stills[-1], recipe, room, ENGINE, {}), warnings(status))
+        with _paid():
+            return _with(results.poster(stills[-1], recipe, room, ENGINE, {}), warnings(status))
 
     def shoot(self, recipe: ClipRecipe, room: Room) -> Outcome:
         """A clip. Raises what paint raises, and MediaUnreadable when the recipe's first frame is no picture."""
@@ -138,7 +142,8 @@ class StockEngine:
         if not stills:
             words.append("the worker gave no last frame: it is taken from the encoded clip")
             stills = [results.last_of(clips[0], room.path("last_of_clip.png"), recipe.label or "a clip")]
-        return _with(results.clip(clips[0], stills[-1], recipe, room, ENGINE, {}), words)
+        with _paid():
+            return _with(results.clip(clips[0], stills[-1], recipe, room, ENGINE, {}), words)
 
     def _made(
         self, graph: Graph, first: Path | None, recipe: PosterRecipe | ClipRecipe, limit_s: float, room: Room
@@ -154,6 +159,8 @@ class StockEngine:
             if (error := failure(status, limit_s)) is not None:
                 raise error
             found = pictures(status)
+            if len(found) > _MOST:
+                raise NoImages(detail=f"job {status.id} gave {len(found)} files, and its graph saves two")
             return status, [self._here(each, n, room) for n, each in enumerate(found, 1)]
 
     def _here(self, picture: Picture, number: int, room: Room) -> Path:
@@ -240,6 +247,17 @@ def _explained(what: str, graph: Graph | None = None) -> Iterator[None]:
         if meant is None:
             raise
         raise meant from error
+
+
+@contextlib.contextmanager
+def _paid() -> Iterator[None]:
+    """What came is not what was asked. Another engine may try; this one is not asked, and paid, for the same again."""
+    try:
+        yield
+    except EngineError as error:
+        if not error.retryable:
+            raise
+        raise NoImages(detail=str(error.facts.get("detail", error.what))) from error
 
 
 def _meant(error: JobFailed, graph: Graph, what: str) -> CallsheetError | None:

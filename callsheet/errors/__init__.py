@@ -29,6 +29,7 @@
     │   │   ├── GraphRefused        graph.refused          a ComfyUI server would not make a graph as it is
     │   │   └── PromptRefused       engine.prompt_refused  a service will not make a picture of these words
     │   ├── OutOfMemory           engine.memory          too little memory for a model or its work
+    │   ├── AnswerLost            engine.answer_lost     sent and perhaps paid, and no whole answer came
     │   ├── EngineTimedOut        engine.timed_out       it worked longer than it may
     │   ├── EngineUnreached       engine.unreached       the server that it works on does not answer
     │   ├── PosterFailed          poster.failed          "Poster frame generation failed"
@@ -127,6 +128,7 @@ from callsheet.errors.store import (
     UploadFailed,
 )
 from callsheet.errors.work import (
+    AnswerLost,
     DownloadFailed,
     DownloadGone,
     DrawnRefused,
@@ -150,6 +152,7 @@ from callsheet.errors.work import (
 
 __all__ = [
     "AddressRefused",
+    "AnswerLost",
     "AnswerUnknown",
     "BudgetExceeded",
     "CallsheetError",

@@ -61,6 +61,17 @@ class OutOfMemory(EngineError):
     retryable = False
 
 
+class AnswerLost(EngineError):
+    """Sent and perhaps paid; the engine cannot be asked what came of it. Not tried again by itself: that could be paid
+    a second time.
+    """
+
+    code = "engine.answer_lost"
+    summary = "{engine} may have made {what}, and its answer was lost ({detail})"
+    remedy = "run again when it answers: this one may then be paid a second time"
+    retryable = False
+
+
 class EngineTimedOut(EngineError):
     """It worked longer than it may: the same again would take as long."""
 

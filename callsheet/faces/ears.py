@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from callsheet.errors import EngineUnable, OutOfMemory
 from callsheet.faces.loudness import RATE, samples_of
 from callsheet.recipes import PlacedVoice
 from callsheet.store.base import Room
@@ -58,7 +59,7 @@ class Ears:
 
     @classmethod
     def of(cls, placed: Sequence[PlacedVoice], room: Room, whisper: Path, device: str) -> Ears:
-        """Listen to all voices. Raises MediaUnreadable.
+        """Listen to all voices. Raises MediaUnreadable, OutOfMemory, EngineUnable for a network that is none.
 
         Args:
             placed: The voices.
@@ -66,12 +67,7 @@ class Ears:
             whisper: Folder of the network and its feature extractor.
             device: Where it runs.
         """
-        from transformers import WhisperFeatureExtractor, WhisperModel
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()                        # ours is told
-        extract = WhisperFeatureExtractor.from_pretrained(whisper)
-        encoder = WhisperModel.from_pretrained(whisper, use_safetensors=True).encoder.to(device).eval()
+        extract, encoder = _loaded(whisper, device)
         heard = []
         for n, each in enumerate(placed):
             room.progress(0.0, f"listening to voice {n + 1} of {len(placed)}")
@@ -85,14 +81,42 @@ class Ears:
         return min(mine, key=lambda heard: heard.away(seconds)).around(seconds)
 
 
+def _loaded(whisper: Path, device: str) -> tuple[Any, Any]:
+    """The feature extractor and the encoder."""
+    import torch
+    from transformers import WhisperFeatureExtractor, WhisperModel
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()                            # ours is told
+    try:
+        extract = WhisperFeatureExtractor.from_pretrained(whisper, local_files_only=True)
+        network = WhisperModel.from_pretrained(whisper, use_safetensors=True, local_files_only=True)
+        return extract, network.encoder.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise _full(error) from error
+    except Exception as error:                        # JSON, safetensors and torch: each has its own kinds
+        raise EngineUnable(
+            engine="musetalk", what="lip-sync",
+            detail=f"its ears cannot be read: {type(error).__name__}: {str(error).strip()[:160]}",
+            remedy=f"remove {whisper}, then `callsheet models download musetalk-ears`",
+        ) from error
+
+
+def _full(error: Exception) -> OutOfMemory:
+    return OutOfMemory(engine="musetalk", what="a voice that it listens to", detail=str(error)[:200])
+
+
 def _states(sound: NDArray[np.float32], extract: Any, encoder: Any, device: str) -> States:
     import torch
 
     pieces = []
     for piece in _pieces(sound):
         features = extract(piece, sampling_rate=RATE, return_tensors="pt").input_features.to(device)
-        with torch.inference_mode():
-            hidden = encoder(features, output_hidden_states=True).hidden_states
+        try:
+            with torch.inference_mode():
+                hidden = encoder(features, output_hidden_states=True).hidden_states
+        except torch.OutOfMemoryError as error:
+            raise _full(error) from error
         states = torch.stack(hidden, dim=2)[0]
         pieces.append(states[: -(-len(piece) * _STEPS_A_S // RATE)].float().cpu().numpy())
     joined: States = np.concatenate(pieces)

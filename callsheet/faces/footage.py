@@ -92,7 +92,9 @@ def still_of(path: Path) -> Image.Image | None:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except UnidentifiedImageError:
         return None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except MediaUnreadable:
+        raise
+    except Exception as error:                        # each of Pillow's formats breaks in its own ways
         raise MediaUnreadable(path=path.name, kind="a picture", detail=str(error)[:200]) from error
     shrink = min(1.0, _LONGEST_SIDE / max(image.size))
     size = (max(2, 2 * round(image.width * shrink / 2)), max(2, 2 * round(image.height * shrink / 2)))

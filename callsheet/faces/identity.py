@@ -159,8 +159,8 @@ def _opened(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             return image.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MediaUnreadable(what=path.name, detail=f"a poster that cannot be decoded ({error})") from error
+    except Exception as error:                        # each of Pillow's formats breaks in its own ways
+        raise MediaUnreadable(path=path.name, kind="a poster", detail=str(error)[:200]) from error
 
 
 def _frames(film: Path, fps: Fraction, numbers: set[int]) -> Iterator[tuple[int, Image.Image]]:
@@ -184,5 +184,5 @@ def _frames(film: Path, fps: Fraction, numbers: set[int]) -> Iterator[tuple[int,
                 else:
                     return                                     # the film is over: what comes later is not there
     except (av.FFmpegError, IndexError) as error:
-        raise MediaUnreadable(what=film.name, detail=f"it cannot be decoded ({error})") from error
+        raise MediaUnreadable(path=film.name, kind="a film", detail=str(error)[:200]) from error
 

@@ -105,14 +105,14 @@ def _sees_gpu(python: Path, checkout: Path) -> bool:
 
 
 def environment(base: Mapping[str, str], programs: Path) -> dict[str, str]:
-    """Variables of the program: no key of ours, no download, and `programs` is searched first."""
+    """Variables of the program: no key of ours, no download, weights without code, and `programs` searched first."""
     plain = _plain(base)
     return plain | {"PATH": os.pathsep.join(filter(None, (str(programs), plain.get("PATH", ""))))}
 
 
 def _plain(base: Mapping[str, str]) -> dict[str, str]:
     passed = {name: base[name] for name in _PASSED if name in base}
-    return passed | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    return passed | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
 def run(work: Inference, folder: Path, tell: Tell) -> None:

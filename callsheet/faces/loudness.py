@@ -46,11 +46,12 @@ class Sound:
         place = seconds / STEP_S - 0.5
         if not -1 < place < len(self.open):
             return 0.0, 0.0, 1.0
-        steps = np.arange(len(self.open))
+        near = slice(max(0, int(place) - 1), int(place) + 3)      # all of an hour would be gone through at each frame
+        steps = np.arange(near.start, min(near.stop, len(self.open)))
         return (
-            float(np.interp(place, steps, self.open, left=0, right=0)),
-            float(np.interp(place, steps, self.hiss, left=0, right=0)),
-            float(np.interp(place, steps, self.force)),
+            float(np.interp(place, steps, self.open[near], left=0, right=0)),
+            float(np.interp(place, steps, self.hiss[near], left=0, right=0)),
+            float(np.interp(place, steps, self.force[near])),
         )
 
 

@@ -33,14 +33,18 @@ def open_painter(unet: Mapping[str, Path], vae: Path, device: str) -> Painter:
         vae: Folder of the autoencoder.
         device: Where they run.
 
-    Raises EngineUnable for files that are not theirs.
+    Raises EngineUnable for files that are not theirs, OutOfMemory where they do not fit.
     """
+    import torch
+
     with _LOCK:
         key = (unet[".pth"].resolve(), device)
         if key not in _WARM:
             _WARM.clear()
             try:
                 _WARM[key] = Painter(_unet(unet[".json"], unet[".pth"]), _vae(vae), device)
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemory(engine="musetalk", what="lip-sync", detail=str(error)[:200]) from error
             except Exception as error:                # pickle, JSON, torch and diffusers: each has its own kinds
                 raise EngineUnable(
                     engine="musetalk", what="lip-sync",

@@ -61,7 +61,10 @@ class Network:
 
 
 def load(path: Path, device: str) -> Network:
-    """The network in a file; the last ones asked for stay loaded. Raises EngineUnable for a file that is none."""
+    """The network in a file; the last ones asked for stay loaded.
+
+    Raises EngineUnable for a file that is none, OutOfMemory where it does not fit.
+    """
     with _LOCK:
         key = (path.resolve(), path.stat().st_mtime_ns, device)
         if key not in _WARM:
@@ -76,10 +79,15 @@ _WARM: dict[tuple[Path, int, str], Network] = {}
 
 
 def _load(path: Path, device: str) -> Network:
+    import torch
+
     descriptor = _descriptor(path)
     identity = descriptor.architecture.id
     half = device.startswith("cuda") and bool(descriptor.supports_half)
-    descriptor.to(device).eval()
+    try:
+        descriptor.to(device).eval()
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(engine=path.name, what="pictures", detail=str(error)[:200]) from error
     for parameter in descriptor.model.parameters():
         parameter.requires_grad_(False)
     if half:

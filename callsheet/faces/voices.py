@@ -6,6 +6,7 @@ alone. Knows nothing of pictures.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,9 @@ class Voice:
             shape = MouthShape(min(shape.opened * force, 1.0), shape.spread, shape.rounded)
         else:
             shape = MouthShape(opened, hiss, 0.0) if opened >= _AUDIBLE else CLOSED
-        near = (min((line - start) / _RAMP_S, (end - line) / _RAMP_S) + 1 for start, end in self.spoken)
+        after = bisect_right(self.spoken, line, key=lambda stretch: stretch[0])
+        beside = self.spoken[max(0, after - 1) : after + 1]
+        near = (min((line - start) / _RAMP_S, (end - line) / _RAMP_S) + 1 for start, end in beside)
         return Talk(shape, min(max((0.0, *near)), 1.0))
 
 

@@ -16,7 +16,7 @@ from callsheet import keys, persona
 from callsheet.dialogue import parse_dialogue
 from callsheet.errors import RequestInvalid
 from callsheet.film import Film
-from callsheet.jobs.inputs import Engines, Inputs
+from callsheet.jobs.inputs import ClipEngines, Inputs
 from callsheet.jobs.requests import Animation, PosterFrame, Segment, Shot
 from callsheet.keys import SLUG
 from callsheet.models import Actor, CaptionMode, Captions, Format, Generate, Order, Poster, Scene, SourceFile
@@ -123,7 +123,7 @@ def poster_frame(request: PosterFrame, order: Order, choices: Choices) -> Poster
 # ---- segment
 
 
-def segment(request: Segment, actors: Sequence[Actor], inputs: Inputs, engines: Engines) -> SegmentJob:
+def segment(request: Segment, actors: Sequence[Actor], inputs: Inputs, engines: ClipEngines) -> SegmentJob:
     """One raw clip. `request` is settled, so that it has a seed."""
     profile = GENERATE[request.tier]
     negative = ", ".join(filter(None, (negative_prompt(actors), request.negative_prompt)))

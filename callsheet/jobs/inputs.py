@@ -21,11 +21,10 @@ CLIPS = frozenset({"video", "control"})
 
 
 @dataclass(frozen=True)
-class Engines:
-    """What `auto` came to here, and where results go."""
+class ClipEngines:
+    """What `auto` came to here for clips, and where results go."""
 
     clips: EngineId
-    lipsync: EngineId
     destination: str
     """URL of the delivery."""
     unloaded: tuple[str, ...] = ()
@@ -33,6 +32,22 @@ class Engines:
     steps: int | None = None
     """The clip model's own default, which beats the tier's; None: it has none."""
     cfg: float | None = None
+
+    def warnings(self) -> tuple[str, ...]:
+        """Whose LoRA was named and is not used."""
+        return tuple(
+            f"{actor}: {self.clips.model} does not load the LoRA, only what the clip starts from can show who it is"
+            for actor in self.unloaded
+        )
+
+
+@dataclass(frozen=True)
+class TalkEngines:
+    """What `auto` came to here for talking pictures, which need no clips; and where results go."""
+
+    lipsync: EngineId
+    destination: str
+    """URL of the delivery."""
     restore: EngineId | None = None
     """None where no faces are restored."""
     upscale: EngineId | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callsheet import keys
-from callsheet.jobs.inputs import Engines, Inputs
+from callsheet.jobs.inputs import ClipEngines, Inputs
 from callsheet.jobs.requests import PersonaBuild
 from callsheet.models import TakeSpec
 from callsheet.persona import TAKE_SECONDS
@@ -48,7 +48,7 @@ class Persona:
         }
 
 
-def persona_build(request: PersonaBuild, inputs: Inputs, engines: Engines) -> Persona:
+def persona_build(request: PersonaBuild, inputs: Inputs, engines: ClipEngines) -> Persona:
     """One take of five seconds for each that was asked. Square, so that videos of every format share them."""
     takes = tuple(_take(request, n, spec, inputs, engines) for n, spec in enumerate(request.takes_to_generate))
     upload = UploadRecipe(
@@ -61,7 +61,7 @@ def persona_build(request: PersonaBuild, inputs: Inputs, engines: Engines) -> Pe
     return Persona(request, takes, upload)
 
 
-def _take(request: PersonaBuild, number: int, spec: TakeSpec, inputs: Inputs, engines: Engines) -> TakeRecipe:
+def _take(request: PersonaBuild, number: int, spec: TakeSpec, inputs: Inputs, engines: ClipEngines) -> TakeRecipe:
     profile = GENERATE[request.tier]
     seed = digest(canonical([request.persona_id, "take", spec.emotion, spec.angle, spec.intensity]))
     return TakeRecipe(

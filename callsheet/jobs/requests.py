@@ -166,6 +166,9 @@ class Shot(Job):
         return self if self.seed is not None else self.model_copy(update={"seed": roll()})
 
 
+FREEDOM = 0.7
+
+
 class Segment(Shot):
     """One raw clip of at most 120 frames at 24 fps. What is None is the tier's."""
 
@@ -176,7 +179,7 @@ class Segment(Shot):
     """A clip whose frames it is made after (video to video), at least as long."""
     control: Source | None = None
     """A clip of control pictures, such as poses, which it keeps to (ControlNet)."""
-    freedom: float = Field(0.7, ge=0, le=1)
+    freedom: float = Field(FREEDOM, ge=0, le=1)
     """How far it may leave `video`: 0 keeps it, 1 ignores it."""
     negative_prompt: str = Field("", max_length=2000)
     num_frames: int = Field(MAX_SEGMENT_FRAMES, ge=1, le=MAX_SEGMENT_FRAMES)
@@ -192,6 +195,12 @@ class Segment(Shot):
     angle: Slug = "front"
     intensity: float = Field(0.5, ge=0, le=1)
     quality: Literal["fast", "draft", "standard", "high", "ultra", "premium", "cinematic"] = "standard"
+
+    @model_validator(mode="after")
+    def _something_to_leave(self) -> Self:
+        if self.freedom != FREEDOM and self.video is None:
+            raise Mistaken("freedom is given, and no video that it could leave", "give video, or leave freedom out")
+        return self
 
     def sources(self) -> dict[str, str]:
         given = {"image": self.image, "video": self.video, "control": self.control}

@@ -16,7 +16,7 @@ from typing import Any
 from callsheet import keys
 from callsheet.cues import shifted
 from callsheet.errors import RequestInvalid
-from callsheet.jobs.inputs import Engines, Inputs
+from callsheet.jobs.inputs import Inputs, TalkEngines
 from callsheet.jobs.requests import LipsyncOnly, VideoRender
 from callsheet.models import CaptionMode, Format
 from callsheet.presets import ENCODE, GENERATION_RATE, Quality
@@ -101,7 +101,7 @@ class Talk:
         }
 
 
-def lipsync_only(request: LipsyncOnly, inputs: Inputs, engines: Engines) -> Talk:
+def lipsync_only(request: LipsyncOnly, inputs: Inputs, engines: TalkEngines) -> Talk:
     """The picture in its own size, at 24 fps, with the voice. Raises RequestInvalid."""
     job_id = request.named(inputs.files)
     size = Format(**_synced_size(inputs), fps=GENERATION_RATE)
@@ -112,7 +112,7 @@ def lipsync_only(request: LipsyncOnly, inputs: Inputs, engines: Engines) -> Talk
     return Talk(request, job_id, pictures, conform, mix, _upload(request, engines, files))
 
 
-def video_render(request: VideoRender, inputs: Inputs, engines: Engines) -> Talk:
+def video_render(request: VideoRender, inputs: Inputs, engines: TalkEngines) -> Talk:
     """The film: as long as its voice. Raises RequestInvalid for what would begin after its end."""
     job_id = request.named(inputs.files)
     size = request.format.format
@@ -140,7 +140,7 @@ def video_render(request: VideoRender, inputs: Inputs, engines: Engines) -> Talk
     return Talk(request, job_id, pictures, conform, mix, _upload(request, engines, files))
 
 
-def _pictures(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engines, size: Format) -> Pictures:
+def _pictures(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: TalkEngines, size: Format) -> Pictures:
     lipsync = _lipsync(request, inputs, engines)
     if request.tier is Quality.DRAFT:
         return Pictures(lipsync)
@@ -158,7 +158,7 @@ def _pictures(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engin
     return Pictures(lipsync, restore, (upscale,))
 
 
-def _lipsync(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: Engines) -> LipsyncRecipe:
+def _lipsync(request: LipsyncOnly | VideoRender, inputs: Inputs, engines: TalkEngines) -> LipsyncRecipe:
     return LipsyncRecipe(
         label=request.title,
         engine=engines.lipsync,
@@ -199,7 +199,7 @@ def _mix(request: LipsyncOnly | VideoRender, conform: ConformRecipe, inputs: Inp
 
 
 def _upload(
-    request: LipsyncOnly | VideoRender, engines: Engines, files: tuple[DeliveredFile, ...]
+    request: LipsyncOnly | VideoRender, engines: TalkEngines, files: tuple[DeliveredFile, ...]
 ) -> UploadRecipe:
     return UploadRecipe(label=request.title, destination=engines.destination, files=files)
 

@@ -49,10 +49,10 @@ class Facts:
         return bool(self.audio_codec)
 
 
-def probe(path: Path) -> Facts:
-    """Inspect a media file without decoding it. Raises MediaUnreadable."""
+def probe(path: Path, strange: bool = False) -> Facts:
+    """Inspect a media file without decoding it; a `strange` one only as one of ONLY_FILES. Raises MediaUnreadable."""
     try:
-        with av.open(str(path.absolute())) as container:
+        with av.open(str(path.absolute()), options=dict(ONLY_FILES) if strange else {}) as container:
             return _facts(container)
     except (FFmpegError, OSError, ValueError) as error:
         raise MediaUnreadable(path=path.name, kind="media", detail=str(error)[:200]) from error

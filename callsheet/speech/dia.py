@@ -188,16 +188,18 @@ def _limit(words: str) -> int:
 
 
 def _sample(model: Model, seed: int, telling: _Telling) -> Sample:
-    """How a seed's voice sounds; made once a process. Raises EngineUnable."""
-    if seed not in model.voices:
+    """How a seed's voice sounds; made once, while it is kept. Raises EngineUnable."""
+    voice = model.kept(seed)
+    if voice is None:
         made = _tried(model, SAMPLE_WORDS, f"voice {seed}", telling, _VOICE_SHARE, "finding the voice", None)
         if made is None:
             raise EngineUnable(
                 engine="dia", what=f"a voice of seed {seed}", detail=f"{TRIES} generations did not come to an end",
                 remedy="choose another seed, such as dia:1, or a recording",
             )
-        model.voices[seed] = Sample(made, SAMPLE_WORDS)
-    return model.voices[seed]
+        voice = Sample(made, SAMPLE_WORDS)
+        model.keep(seed, voice)
+    return voice
 
 
 def _spoken(model: Model, words: str, recipe: SpeechRecipe, telling: _Telling, voice: Sample) -> Signal:

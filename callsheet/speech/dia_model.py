@@ -31,6 +31,9 @@ TEMPERATURE = 1.4
 TOP_P = 0.9
 TOP_K = 45
 
+VOICES = 64
+"""Samples that are kept, of 1 MB each: a process may speak for thousands of actors."""
+
 TELL_EVERY = 8
 """Tokens."""
 
@@ -54,8 +57,17 @@ class Model:
 
     def __init__(self, network: Any, processor: Any, device: str) -> None:
         self._network, self._processor, self._device = network, processor, device
-        self.voices: dict[int, Sample] = {}
-        """Samples that were made from seeds, for whoever wants them again."""
+        self._voices: dict[int, Sample] = {}
+
+    def kept(self, seed: int) -> Sample | None:
+        """The sample that was made from a seed, while it is kept."""
+        return self._voices.get(seed)
+
+    def keep(self, seed: int, voice: Sample) -> None:
+        """Keep it for whoever wants it again, in place of the oldest where there are many."""
+        while len(self._voices) >= VOICES:
+            del self._voices[next(iter(self._voices))]
+        self._voices[seed] = voice
 
     def say(self, text: str, seed: int, limit: int, tell: Tell, after: Sample | None = None) -> Signal | None:
         """The sound of `text`, which begins with [S1]; None where it found no end within `limit` tokens.

@@ -80,7 +80,7 @@ def _digest(recording: Path) -> str:
 def _sample(path: Path, recipe: SpeechRecipe) -> Sample:
     """A recording and what is said in it. Raises VoiceUnknown without its words, MediaUnreadable."""
     text = path.with_suffix(".txt")
-    words = " ".join(text.read_text(encoding="utf-8").translate(MARKUP).split()) if text.is_file() else ""
+    words = " ".join(_read(text).translate(MARKUP).split()) if text.is_file() else ""
     if not words:
         raise unknown(recipe, f"{path.name} has no words: write what is said in it into {text.name} beside it")
     arguments = (*HOSTILE_INPUT, "-i", local_input(path), "-vn", "-t", str(SAMPLE_S[1] + 1), *RAW_OUT)
@@ -97,3 +97,11 @@ def _sample(path: Path, recipe: SpeechRecipe) -> Sample:
             remedy=f"cut it to {SAMPLE_S[0]:g} to {SAMPLE_S[1]:g} s, and its words with it",
         )
     return Sample(signal, words)
+
+
+def _read(text: Path) -> str:
+    try:
+        return text.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MediaUnreadable(path=text.name, kind="text", detail="it is not UTF-8",
+                              remedy="save it as UTF-8") from error

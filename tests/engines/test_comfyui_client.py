@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from callsheet.engines.comfyui.client import ComfyUI, OutputGone, Refusal, ServerFile
-from callsheet.errors import AddressRefused, EngineError, EngineUnreached
+from callsheet.errors import AddressRefused, Cancelled, EngineError, EngineUnable, EngineUnreached
 from tests.support.comfyui_server import FakeComfyUI
 
 ID = "12345678-1234-5678-9234-1234567890ab"
@@ -99,3 +103,70 @@ def test_the_history_of_an_unknown_job_is_empty_and_never_an_end(server: ComfyUI
 def test_cancelling_a_job_that_is_not_there_interrupts_nobody(fake: FakeComfyUI, server: ComfyUI) -> None:
     server.cancel(ID)
     assert "POST /interrupt" not in fake.asked
+
+
+class Flood(BaseHTTPRequestHandler):
+    """Something else than ComfyUI, whose answers have no end; or drip."""
+
+    pause_s = 0.0
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                self.wfile.write(b" " * (1 if self.pause_s else 1 << 16))
+                time.sleep(self.pause_s)
+
+
+@pytest.fixture
+def flood() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flood) as http:
+        http.daemon_threads = True
+        http.block_on_close = False
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+        http.shutdown()
+
+
+def test_an_answer_without_end_is_not_kept_in_memory(flood: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callsheet.engines.comfyui.client.MAX_JSON", 1 << 20)
+    with ComfyUI(flood) as server, pytest.raises(EngineUnable, match="sends no end"):
+        server.nodes()
+
+
+def test_an_answer_that_drips_ends_at_a_deadline(flood: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flood, "pause_s", 0.02)
+    with ComfyUI(flood, timeout_s=0.1, tries=1) as server, pytest.raises(EngineUnreached, match="no end of /queue"):
+        server.queue()
+
+
+def test_an_output_that_drips_ends_at_a_deadline_and_can_be_cancelled(
+    flood: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(had: int) -> None:
+        raise Cancelled(what="the clip")
+
+    monkeypatch.setattr(Flood, "pause_s", 0.02)
+    monkeypatch.setattr("callsheet.engines.comfyui.client._TELL_S", 0.1)
+    with ComfyUI(flood) as server:
+        with pytest.raises(Cancelled):
+            server.fetch(ServerFile("a.mp4", "", "output"), tmp_path / "a", stop)
+        monkeypatch.setattr("callsheet.engines.comfyui.client.FETCH_S", 0.3)
+        with pytest.raises(EngineUnreached, match="and no end"):
+            server.fetch(ServerFile("a.mp4", "", "output"), tmp_path / "a")
+
+
+@pytest.mark.parametrize("other", [b'{"queue_running": 3, "queue_pending": [7, []]}', b"[1, 2]"])
+def test_a_queue_of_another_shape_is_empty(fake: FakeComfyUI, server: ComfyUI, other: bytes) -> None:
+    fake.other = other
+    assert server.queue() == (frozenset(), frozenset())
+
+
+def test_an_answer_nested_without_end_is_told(fake: FakeComfyUI, server: ComfyUI) -> None:
+    fake.other = b"[" * 100_000
+    with pytest.raises(EngineError, match="is not JSON"):
+        server.queue()

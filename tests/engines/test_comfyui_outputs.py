@@ -95,3 +95,17 @@ def test_a_refused_graph_names_the_title_of_each_node_and_what_is_wrong_there() 
 def test_a_bare_answer_is_told_as_it_is(status: int, answer: dict[str, Any], word: str) -> None:
     error = refused(Refusal(status, answer), GRAPH, "it")
     assert word in str(error) and error.retryable is (status == 500)
+
+
+@pytest.mark.parametrize("entry", [
+    {"outputs": [1], "status": {"messages": 5}},
+    {"outputs": {"9": {"images": 5, "gifs": ["x"]}}, "status": {"messages": ["x", [1]]}},
+])
+def test_a_history_of_another_shape_names_no_file_and_breaks_nothing(entry: dict[str, Any]) -> None:
+    assert files(entry) == {} and failure(entry, GRAPH, "the poster of Ava") is None
+
+
+@pytest.mark.parametrize("errors", [5, ["x"], [], None])
+def test_node_errors_of_another_shape_are_told_by_their_node(errors: Any) -> None:
+    told = refused(Refusal(400, {"node_errors": {SAMPLER: {"errors": errors}}}), GRAPH, "the poster of Ava")
+    assert "KSampler" in str(told)

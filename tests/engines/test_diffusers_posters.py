@@ -239,6 +239,12 @@ def test_flux_says_that_negative_words_are_left_out_and_sdxl_heeds_them(painter:
     assert painter.digest(SDXL, negative="blurry") != painter.digest(SDXL)
 
 
+def test_words_that_flux_does_not_read_are_told(painter: Painter) -> None:
+    [told] = painter.paint(prompt="the sea " * 600).warnings
+    assert "tokens long, FLUX reads the first 512" in told
+    assert painter.paint(SDXL, prompt="the sea " * 100).warnings == ()
+
+
 @pytest.mark.parametrize("change", [
     {"steps": 4}, {"flux_guidance": 3.0}, {"sampler_name": "dpmpp_2m"}, {"scheduler_name": "karras"}, {"seed": 4},
     {"prompt": "a forest"}, {"width": 144},
@@ -306,6 +312,18 @@ def test_a_lora_that_would_be_ignored_or_does_not_fit_is_refused_by_name_and_lea
         assert painter.digest() == own, "something of it stayed in the pipeline"
         with pytest.raises(LoraUnfit):
             painter.paint(loras=(painter.use(AVA, path),))
+
+
+def test_a_lora_of_which_only_some_layers_fit_is_told_each_time(painter: Painter, tmp_path: Path) -> None:
+    from tests.tiny.loras import FLUX_LAYERS
+    from tests.tiny.loras import lora as write
+
+    nowhere = {name.replace("blocks.0", "blocks.7"): size for name, size in FLUX_LAYERS.items()}
+    path = write(tmp_path / "partly.safetensors", {**FLUX_LAYERS, **nowhere}, "flux", 1)
+    for seed in (1, 2):
+        [told] = painter.paint(loras=(painter.use(AVA, path),), seed=seed).warnings
+        assert told == f"partly.safetensors: {len(FLUX_LAYERS)} of its {2 * len(FLUX_LAYERS)} layers fit flux1-dev"
+    assert painter.paint(loras=stack(painter, 2)).warnings == ()
 
 
 def test_a_store_file_without_a_suffix_is_loaded_like_any_other(painter: Painter, tmp_path: Path) -> None:
@@ -390,7 +408,7 @@ def test_broken_weights_are_named_with_the_command_that_fetches_them(models: Pat
     assert not caught.value.retryable and "\n" not in str(caught.value)
 
 
-def test_whatever_else_a_library_raises_is_one_of_our_errors_and_the_pipeline_stays(
+def test_whatever_else_a_library_raises_is_one_of_our_errors_and_the_next_poster_is_made(
     models: Path, tmp_path: Path
 ) -> None:
     painter = Painter(tmp_path, models)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from callsheet.engines.diffusers import samplers, steps
 from callsheet.engines.diffusers.samplers import FLOW, NOISE, check, sigmas
+from callsheet.engines.diffusers.work import Job
 from callsheet.errors import RequestInvalid
 
 
@@ -45,3 +49,14 @@ def test_simple_is_left_to_the_pipeline_and_normal_ends_close_to_nothing() -> No
     assert steps[0] == 1.0 and steps[-1] == pytest.approx(0.001)
     assert steps == sorted(steps, reverse=True)
     assert sigmas("normal", 1) == [1.0]
+
+
+def test_a_solver_that_draws_its_own_noise_gets_the_recipes_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = SimpleNamespace(noise_sampler_seed=None)
+    monkeypatch.setattr(samplers, "make", lambda *_, **how: fresh)
+    own = SimpleNamespace(config={})
+    pipe = SimpleNamespace(scheduler=own)
+    job = Job("", "", 64, 64, 1, 2, 1.0, seed=7, sampler="dpmpp_sde", scheduler="karras")
+    with steps.solved(pipe, job, flows=False):
+        assert pipe.scheduler is fresh and fresh.noise_sampler_seed == 7
+    assert pipe.scheduler is own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,3 +91,38 @@ def test_a_still_is_a_png_without_loss_and_a_poster_a_jpeg_in_full_colour(tmp_pa
     with Image.open(tmp_path / "a.jpg") as again:
         assert again.format == "JPEG" and again.size == image.size
         assert apart(np.asarray(again, np.float32), np.asarray(image, np.float32)) < 2
+
+
+def torn_png() -> bytes:
+    """Its second piece of pixels has a name that no piece has, which Pillow only sees while it decodes."""
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    pixels = zlib.compress(bytes(64 * 3 + 1) * 48, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", pixels[:600]) + chunk(b"\xc7\xa98S", pixels[600:]) + chunk(b"IEND", b""))
+
+
+def torn_exif(tmp_path: Path) -> bytes:
+    """A JPEG whose words about itself are of a kind that Pillow cannot write again, which turning it upright does."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "words"
+    Image.new("RGB", (32, 16)).save(tmp_path / "a.jpg", exif=exif)
+    data = (tmp_path / "a.jpg").read_bytes()
+    return data.replace(struct.pack(">HHI", 0x010E, 2, 6), struct.pack(">HHI", 0x0100, 2, 6))
+
+
+def test_a_picture_that_is_torn_in_any_way_is_told(tmp_path: Path) -> None:
+    for name, data in (("torn.png", torn_png()), ("torn.jpg", torn_exif(tmp_path))):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(MediaUnreadable, match=f"{name} cannot be read as a picture"):
+            read_picture(tmp_path / name)
+
+
+def test_the_words_that_a_picture_carried_are_in_nothing_that_is_made_of_it(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg", comment=b"the whole prompt")
+    picture = read_picture(tmp_path / "a.jpg")
+    write_poster(fitted(picture, 32, 32), tmp_path / "poster.jpg")
+    write_still(picture, tmp_path / "last.png")
+    for name in ("poster.jpg", "last.png"):
+        assert b"the whole prompt" not in (tmp_path / name).read_bytes(), name

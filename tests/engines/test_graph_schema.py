@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callsheet.engines.comfyui.server_files import Shelf
 from callsheet.engines.graphs.fields import fields
 from callsheet.engines.graphs.names import find, near
 from callsheet.engines.graphs.node import Graph, Node
@@ -18,7 +19,7 @@ from callsheet.engines.graphs.parts import Lora
 from callsheet.engines.graphs.poster import PosterGraph, poster_graph
 from callsheet.engines.graphs.schema import Fault, Problem, check, check_json, require
 from callsheet.engines.graphs.wan import WanGraph, wan_graph
-from callsheet.errors import GraphRefused
+from callsheet.errors import EngineUnable, GraphRefused
 from tests.support.graph_cases import AVA, FULL_SCHEMA, SMALL_SCHEMA, every_choice, graphs, schema
 
 SMALL = schema()
@@ -282,3 +283,16 @@ def test_inputs_that_grow_by_need_are_known() -> None:
                      "output_node": True}}
     prompt = {"1": {"class_type": "Join", "inputs": {"parts.part1": 3, "parts.part2": 4}}}
     assert [each.fault for each in check_json(prompt, info) if each.fault is not Fault.MISSING_INPUT] == []
+
+
+@pytest.mark.parametrize("entry", [
+    {}, {"input": 5}, {"input": {"required": [1]}}, {"input": {"required": {"seed": []}}},
+    {"input": {"required": {"seed": ["INT", {"step": "x"}]}}},
+    {"input": {"required": {"seed": ["COMBO", {"options": 5}]}}},
+])
+def test_an_entry_that_is_none_is_a_problem_and_not_a_crash(entry: Any) -> None:
+    graph = {"1": {"class_type": "Odd", "inputs": {"seed": 1}}}
+    found = check_json(graph, {"Odd": {"output_node": True, **entry}, "Null": {"output": None}})
+    assert [problem.fault for problem in found] == [Fault.FORMAT], list(map(str, found))
+    with pytest.raises(EngineUnable, match="node Odd its inputs cannot be read"):
+        Shelf({"Odd": entry}, "comfyui")._choices("Odd", "seed")

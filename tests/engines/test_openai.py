@@ -11,6 +11,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from callsheet.engines import openai_api
 from callsheet.engines.base import Asked
 from callsheet.engines.choose import choose
 from callsheet.engines.openai import MAX_PROMPT, MODEL, OpenAIEngine
@@ -27,6 +29,7 @@ from callsheet.engines.openai_answers import seconds
 from callsheet.engines.openai_api import ImagesApi
 from callsheet.errors import (
     AddressRefused,
+    AnswerLost,
     CallsheetError,
     Cancelled,
     DownloadFailed,
@@ -143,13 +146,13 @@ def test_an_address_is_opened_as_a_strangers(
     (Answer(502, b""), ProviderError, "502: no message", True),
     (Answer(408, b"[]"), ProviderError, "408", True),
     (Answer(307, b"", {"location": "http://127.0.0.1:9/"}), ProviderError, "307", True),
-    (Answer(200, b"{}"), EngineError, "no picture is in its answer", True),
-    (Answer(200, b"oops"), EngineError, "no picture is in its answer: 'oops'", True),
-    (Answer(200, b'{"data": []}'), EngineError, "no picture", True),
-    (Answer(200, b'{"data": ["x"]}'), EngineError, "no picture", True),
-    (entry(b64_json="!!"), EngineError, "no picture", True),
-    (entry(b64_json=base64.b64encode(b"no picture").decode()), EngineError, "what it sent is no picture", True),
-    (Answer(200, b"{", claimed_length=900), DownloadFailed, "RemoteProtocolError", True),
+    (Answer(200, b"{}"), AnswerLost, "no picture is in its answer", False),
+    (Answer(200, b"oops"), AnswerLost, "no picture is in its answer: 'oops'", False),
+    (Answer(200, b'{"data": []}'), AnswerLost, "no picture", False),
+    (Answer(200, b'{"data": ["x"]}'), AnswerLost, "no picture", False),
+    (entry(b64_json="!!"), AnswerLost, "no picture", False),
+    (entry(b64_json=base64.b64encode(b"no picture").decode()), AnswerLost, "what it sent is no picture", False),
+    (Answer(200, b"{", claimed_length=900), AnswerLost, "RemoteProtocolError", False),
 ], ids=lambda value: f"{value.status}-{value.body[:40]!r}" if isinstance(value, Answer) else "")
 def test_each_answer_becomes_the_error_that_says_what_to_do(
     tmp_path: Path, server: Server, answer: Answer, kind: type[CallsheetError], says: str, again: bool
@@ -179,9 +182,9 @@ def test_a_wait_is_read_from_numbers_and_dates(said: str, wait_s: float | None) 
 
 def test_an_answer_that_drips_is_ended_at_the_total_deadline(tmp_path: Path, server: Server) -> None:
     server.answers.append(Answer(200, bytes(6000), drip_s=0.05))
-    with pytest.raises(DownloadFailed, match=r"no end after 0\.4 s") as failed:
+    with pytest.raises(AnswerLost, match=r"no end after 0\.4 s.*second time") as failed:
         paint(tmp_path, engine(server, timeout_s=0.4))
-    assert failed.value.retryable
+    assert not failed.value.retryable, "it may be paid already"
 
 
 def test_a_server_that_is_not_there_can_be_tried_again(tmp_path: Path) -> None:
@@ -359,3 +362,44 @@ def test_a_picture_with_transparency_or_another_mode_is_taken(tmp_path: Path, se
         server.answers.append(entry(b64_json=base64.b64encode(out.getvalue()).decode()))
         with Image.open(paint(tmp_path, engine(server)).files["main"]) as image:
             assert (image.mode, image.size) == ("RGB", (256, 256)), mode
+
+
+def test_a_paid_picture_whose_address_fails_is_fetched_again_and_not_paid_again(tmp_path: Path, server: Server) -> None:
+    server.broken = 2
+    server.files["/made.png"] = png("1024x1024", "x")
+    server.answers += [entry(url=f"{server.url}/made.png")] * 2
+    paint(tmp_path, engine(server))
+    server.broken = 9
+    with pytest.raises(DownloadGone, match="HTTP 503, 3 times; the picture is paid") as failed:
+        paint(tmp_path, engine(server))
+    assert not failed.value.retryable and len(server.seen) == 2
+
+
+def test_a_picture_that_comes_in_the_moment_in_which_it_is_looked_for_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Future[bytes]):
+        def result(self, timeout: float | None = None) -> bytes:
+            if timeout is None:
+                return super().result(0)
+            super().exception(5)
+            raise TimeoutError
+
+    async def work() -> bytes:
+        return b"paid"
+
+    class Threads(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            late = Late()
+            super().submit(lambda: late.set_result(fn()))
+            return late
+
+    monkeypatch.setattr(openai_api, "ThreadPoolExecutor", Threads)
+    assert openai_api._attended(work, lambda: None) == b"paid"
+
+
+def test_an_answer_that_echoes_the_key_does_not_tell_it(tmp_path: Path, server: Server) -> None:
+    server.answers.append(Answer(200, f"you sent {KEY.get_secret_value()}".encode()))
+    with pytest.raises(EngineError, match=r"you sent \[key\]") as failed:
+        paint(tmp_path, engine(server))
+    assert KEY.get_secret_value() not in str(failed.value)

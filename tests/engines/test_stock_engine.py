@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from PIL import Image
 
 from callsheet.engines.base import Asked
 from callsheet.engines.choose import choose
+from callsheet.engines.comfyui import results
 from callsheet.engines.stock import StockEngine
 from callsheet.errors import (
     CallsheetError,
     Cancelled,
+    EngineError,
     EngineUnable,
     FileMissing,
     JobFailed,
@@ -26,6 +29,7 @@ from callsheet.errors import (
     SettingMissing,
     WrongFamily,
 )
+from callsheet.fallback import fault
 from callsheet.media.probe import probe
 from callsheet.models import Family
 from callsheet.recipe import Ref
@@ -205,3 +209,39 @@ def test_it_casts_as_comfyui_does_under_its_own_name(studio: Studio) -> None:
     assert (cast.poster, cast.clips, cast.unloaded) == ("flux1-dev", "wan2.2-ti2v-5b", {"a"})
     with pytest.raises(EngineUnable, match="^runpod cannot make"):
         studio.engine.cast(Asked(clip_model="animatediff-sdxl"))
+
+
+def test_a_paid_poster_that_is_no_picture_is_not_paid_again(studio: Studio) -> None:
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(whole, "PNG")
+    data = whole.getvalue()
+    torn = data[:90] + bytes(len(data) - 110) + data[-20:]   # whole by its first and last bytes
+    studio.worker.shape = lambda files: {"images": [base64.b64encode(torn).decode()]}
+    with pytest.raises(NoImages, match="is no picture") as caught:
+        studio.paint()
+    assert not caught.value.retryable, f"{caught.value} would be paid again"
+    assert fault(caught.value).counts, "another engine may try"
+
+
+def test_a_paid_clip_of_another_length_is_not_paid_again(studio: Studio, tmp_path: Path) -> None:
+    other = Studio(tmp_path / "other").shoot(num_frames=5).files["main"].read_bytes()
+    studio.worker.shape = lambda files: {"images": [base64.b64encode(other).decode()]}
+    with pytest.raises(NoImages, match="5 frames came instead of 10") as caught:
+        studio.shoot(num_frames=10)
+    assert not caught.value.retryable, f"{caught.value} would be paid again"
+    assert fault(caught.value).counts, "another engine may try"
+
+
+def test_a_playlist_that_comes_for_a_clip_is_not_followed(studio: Studio, tmp_path: Path) -> None:
+    own = studio.shoot(num_frames=10).files["main"]
+    playlist = tmp_path / "clip.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{own}\n#EXT-X-ENDLIST\n")
+    recipe = clip_recipe(studio.engine.id, num_frames=10)
+    with pytest.raises(EngineError, match="what came cannot be read"):
+        results.clip(playlist, playlist, recipe, studio.room(), "runpod", {})
+
+
+def test_files_without_number_are_not_taken(studio: Studio) -> None:
+    studio.worker.shape = lambda files: {"images": [base64.b64encode(files[0][1]).decode()] * 33}
+    with pytest.raises(NoImages, match="gave 33 files"):
+        studio.paint()

@@ -73,11 +73,12 @@ def test_the_command_is_that_of_its_script() -> None:
     )
 
 
-def test_it_sees_no_key_of_ours_and_may_not_download() -> None:
+def test_it_sees_no_key_of_ours_and_may_neither_download_nor_run_code_in_weights() -> None:
     ours = {"HF_TOKEN": "secret", "RUNPOD_API_KEY": "secret", "CALLSHEET_HOME": "/x", "PATH": "/bin", "HOME": "/root"}
     seen = environment(ours, Path("/programs"))
     assert seen == {
-        "PATH": f"/programs{os.pathsep}/bin", "HOME": "/root", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        "PATH": f"/programs{os.pathsep}/bin", "HOME": "/root", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1",
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
 def test_every_quality_has_its_steps() -> None:

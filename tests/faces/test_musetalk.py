@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callsheet.errors import EngineUnable
-from callsheet.faces import extra
+from callsheet.errors import EngineUnable, OutOfMemory
+from callsheet.faces import ears, extra, musetalk_network
 from callsheet.faces.ears import WINDOW, Ears
 from callsheet.faces.footage import Picture, encode_command, raw_of
 from callsheet.faces.local_models import files_of
@@ -149,3 +149,36 @@ def test_weights_that_are_not_its_own_are_refused(settings: Settings, tmp_path: 
     broken.write_bytes(b"not weights")
     with pytest.raises(EngineUnable, match="callsheet models download musetalk"):
         open_painter({".json": unet[0], ".pth": broken}, files_of(settings, "musetalk-vae")[0].parent, "cpu")
+
+
+def full(*_: object) -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_card_that_is_full_while_loading_is_not_told_as_broken_weights(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musetalk_network._WARM.clear()
+    monkeypatch.setattr(musetalk_network, "_vae", full)
+    unet = dict(zip((".json", ".pth"), files_of(settings, "musetalk"), strict=True))
+    with pytest.raises(OutOfMemory, match="too little memory"):
+        open_painter(unet, files_of(settings, "musetalk-vae")[0].parent, "cpu")
+
+
+def test_ears_that_are_broken_or_do_not_fit_are_told(
+    settings: Settings, voice: Path, tmp_path: Path
+) -> None:
+    placed = (PlacedVoice(audio=ref("voice"), speaker="a", start=0.0),)
+    here = room(tmp_path / "room", {ref("voice"): voice})
+    with pytest.raises(EngineUnable, match="its ears cannot be read.*download musetalk-ears"):
+        Ears.of(placed, here, tmp_path, "cpu")
+    whisper = files_of(settings, "musetalk-ears")[0].parent
+    extract, _ = ears._loaded(whisper, "cpu")
+    with pytest.raises(OutOfMemory, match="a voice that it listens to"):
+        ears._states(np.zeros(16000, np.float32), extract, full_encoder, "cpu")
+
+
+def full_encoder(*_: object, **__: object) -> None:
+    full()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from callsheet.errors import EngineUnable, OutOfMemory
-from callsheet.faces import realesrgan_gpu
+from callsheet.faces import realesrgan_gpu, spandrel_models
 from callsheet.faces.realesrgan_gpu import RealEsrganGpu, enlarge
 from callsheet.faces.spandrel_models import Network, load, spandrel_module
 from callsheet.recipes import UpscaleRecipe
@@ -121,3 +122,15 @@ def test_too_little_memory_is_told_as_such() -> None:
 
     with pytest.raises(OutOfMemory, match="Tried to allocate"):
         Network("weights.pth", "ESRGAN", 4, "cpu", False, run)(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_a_card_that_is_full_while_loading_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    network = SimpleNamespace(architecture=SimpleNamespace(id="ESRGAN"), supports_half=True, to=full)
+    monkeypatch.setattr(spandrel_models, "_descriptor", lambda path: network)
+    with pytest.raises(OutOfMemory, match="too little memory"):
+        load(write_upscaler(tmp_path), "cpu")

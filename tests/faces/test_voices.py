@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from callsheet.alignment import Alignment, Phone
-from callsheet.faces.loudness import listen
-from callsheet.faces.voices import Voices
+from callsheet.faces.loudness import STEP_S, Sound, listen
+from callsheet.faces.voices import Voice, Voices
 from callsheet.recipes import PlacedVoice
 from tests.support.clips import ref, room, write_voice
 
@@ -75,3 +76,26 @@ def test_the_wider_of_two_lines_shows_where_one_speaker_overlaps_itself(tmp_path
 def test_force_follows_the_loudness_of_the_voice(tmp_path: Path, volume: float, low: float, high: float) -> None:
     force = listen(write_voice(tmp_path / "v.wav", ((0.0, 1.0),), 1.0, volume=volume)).at(0.5)[2]
     assert low < force < high, f"{force:.2f} at {volume}"
+
+
+def test_a_moment_of_a_long_voice_is_found_without_going_through_all_of_it() -> None:
+    values = np.random.default_rng(3).random((3, 4 * 3600 * 50))
+    sound, steps = Sound(*values), np.arange(values.shape[1])
+    places = [-0.7, -0.2, 0.0, 0.4, 1.0, 77.3, len(steps) - 1.5, len(steps) - 1.0, len(steps) - 0.4]
+    for place in places:
+        wanted = (np.interp(place, steps, values[0], left=0, right=0), np.interp(place, steps, values[1], left=0,
+                  right=0), np.interp(place, steps, values[2]))
+        assert sound.at((place + 0.5) * STEP_S) == pytest.approx(wanted, abs=1e-6), place
+    begun = time.perf_counter()
+    for n in range(2000):
+        sound.at(n * 7.0)
+    assert (took := time.perf_counter() - begun) < 1.0, f"{took:.1f} s for 2000 moments of 4 hours"
+
+
+def test_who_speaks_in_a_long_voice_is_found_without_going_through_all_of_it() -> None:
+    spoken = tuple((n * 0.5, n * 0.5 + 0.2) for n in range(28_800))
+    voice = Voice("ava", 0.0, Sound(*np.zeros((3, 10))), (), spoken)
+    begun = time.perf_counter()
+    said = {n: voice.at(n * 3.05).speaking for n in range(1000)}
+    assert (took := time.perf_counter() - begun) < 1.0, f"{took:.1f} s for 1000 moments of 4 hours"
+    assert (said[0], voice.at(7.1).speaking, voice.at(7.35).speaking, voice.at(-9.0).speaking) == (1.0, 1.0, 0.0, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from callsheet.doors.preview import planned
 from callsheet.errors import WrongFamily
 from callsheet.film import Film
 from callsheet.media.probe import probe
@@ -18,10 +20,13 @@ from callsheet.presets import Quality
 from callsheet.production import Production
 from callsheet.recipe import Recipe
 from callsheet.store.records import Record
+from callsheet.store.sources import admit
 from flows.produce import produce
 from flows.shoot import footage, prepared
 from tasks.direct import direct
+from tasks.pinning import pinned
 from tasks.run import current, running
+from tasks.spending import unmade
 from tests.support.clips import apart, decoded
 from tests.support.prefect_server import unconfigured
 
@@ -92,6 +97,25 @@ def test_poster_take_and_chained_segments_are_made_and_made_again_are_the_same_b
 
     monkeypatch.setenv("CALLSHEET_STORE", str(tmp_path / "another"))
     assert digests(shot(order(home))[1]) == digests(records)
+
+
+def test_the_plan_is_the_runs_before_and_after_it_and_so_is_that_of_a_machine_without_the_files(home: Path) -> None:
+    def looked() -> list[str]:
+        with running("look", gpu=Gpu.HERE) as run:
+            return fingerprints(planned(admit(asked, run.sources), run)[0])
+
+    def fingerprints(film: Film) -> list[str]:
+        return [recipe.fingerprint for recipe in film.recipes()]
+
+    asked = order(home, scenes=(Scene(prompt="a street", seconds=0.3),), takes=())
+    before = looked()
+    with direct(), running("film", gpu=Gpu.HERE):
+        film = footage(prepared(asked))
+        sent = Order.model_validate_json(pinned(film).model_dump_json())
+    assert before == fingerprints(film) == looked()
+    shutil.rmtree(home)
+    with direct(), running("film", gpu=Gpu.HERE):
+        assert fingerprints(prepared(sent)) == before and not unmade(film)
 
 
 def test_the_characters_strength_reaches_the_poster_and_through_it_every_clip(home: Path) -> None:

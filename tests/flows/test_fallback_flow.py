@@ -329,8 +329,8 @@ def test_what_an_endpoint_cannot_make_is_drawn_here_and_not_paid(
 
     monkeypatch.setattr(stages, "made_there", made_there)
     with direct(), running("One scene", gpu=Gpu.ENDPOINT):
-        film = footage(prepared(order(Fallback.PLACEHOLDER)))
-    assert made_by(film) == ["placeholder"]
+        film = footage(prepared(order(Fallback.PLACEHOLDER, seconds=1.5, said="Hello.")))
+    assert made_by(film) == ["placeholder"] and len(film.lipsync) == 1, "its lips are drawn here too"
     assert jobs == ["segments"] * 4, "what was asked, the smaller model, two smaller pictures"
 
 

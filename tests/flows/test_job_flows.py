@@ -19,12 +19,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from PIL import Image
 
-from callsheet.errors import FileMissing, RequestInvalid
+from callsheet.errors import FileMissing, OutOfMemory, RequestInvalid
 from callsheet.faces.extra import MESH, missing
 from callsheet.jobs.reading import parse_envelope, read_request
 from callsheet.jobs.reply import Reply
 from callsheet.media.probe import Facts, probe
+from callsheet.recipes import ClipRecipe, PosterRecipe
+from callsheet.store.base import Room
 from tests.support.prefect_server import unconfigured
+from tests.support.scripted_engine import Script
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +183,20 @@ def test_an_animation_speaks_and_grows_with_its_dialogue(home: Path) -> None:
     assert made.frames == reply.metadata["num_frames"] > 48
     assert reply.metadata["characters"] == ["0000_european_16_male", "0001_european_20_female"]
     assert not {"poster", "takes"} & {stage for stage, _ in stages}, "an animation starts from its words"
+
+
+def test_an_animation_tells_what_stands_in_for_what_was_asked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(recipe: PosterRecipe | ClipRecipe, room: Room) -> OutOfMemory | None:
+        large = recipe.engine.model == "wan2.2-i2v-a14b"
+        return OutOfMemory(engine="scripted", what="a clip", detail="at step 1") if large else None
+
+    Script(fails=fails).enter(monkeypatch)
+    monkeypatch.setenv("CALLSHEET_FALLBACK", "smaller")
+    asked = example("animation", job_id="smaller", dialogue_text=None, num_frames=8)
+    for _ in range(2):                                    # a rerun tells it too
+        reply, _ = run(asked)
+        [told] = [warning for warning in reply.warnings if "wan2.2-i2v-a14b" in warning]
+        assert "wan2.2-ti2v-5b" in told and "at step 1" in told, told
 
 
 def test_an_animation_without_dialogue_has_exactly_its_frames(home: Path) -> None:
@@ -359,3 +376,16 @@ def _reply_page(run_id: Any) -> str:
 
     [page] = asyncio.run(read())                      # a run has others: Prefect keeps its result as one
     return str(page.data).removeprefix("```json").removesuffix("```")
+
+
+@pytest.mark.parametrize(("job_type", "variable", "value"), [
+    ("lipsync_only", "CALLSHEET_COMFYUI_URL", "http://127.0.0.1:9"),
+    ("lipsync_only", "CALLSHEET_ENGINE", "openai"),
+    ("segment", "CALLSHEET_LIPSYNC", "musetalk"),
+])
+def test_a_job_does_not_need_the_engines_of_another(
+    home: Path, monkeypatch: pytest.MonkeyPatch, job_type: str, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    reply, _ = run(example(job_type))
+    assert reply.success

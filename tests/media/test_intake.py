@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import wave
 from pathlib import Path
 
@@ -97,3 +98,21 @@ def test_rubbish_is_refused(kind: str, tmp_path: Path) -> None:
     path.write_bytes(b"\x00\x01rubbish" * 99)
     with pytest.raises(MediaUnreadable, match=rf"x\.bin cannot be read as ({kind}|media)"):
         taken(path, kind, tmp_path)
+
+
+def test_a_picture_in_a_language_that_would_be_run_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n/x {showpage} def\n%%EOF\n")
+    with pytest.raises(MediaUnreadable, match="cannot identify image file"):
+        taken(path, "picture", tmp_path)
+
+
+def test_a_picture_whose_words_about_itself_are_broken_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "face.jpg"
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "words"
+    Image.new("RGB", (60, 40)).save(path, exif=exif)
+    words = struct.pack(">HHI", 0x010E, 2, 6)
+    path.write_bytes(path.read_bytes().replace(words, struct.pack(">HHI", 0x0100, 2, 6)))
+    with pytest.raises(MediaUnreadable, match=r"face\.jpg cannot be read as picture"):
+        taken(path, "picture", tmp_path)

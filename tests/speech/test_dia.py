@@ -28,6 +28,8 @@ from callsheet.speech import dia as module
 from callsheet.speech import dia_model
 from callsheet.speech.choose import choose
 from callsheet.speech.dia import Dia
+from callsheet.speech.dia_model import VOICES, Model, Sample
+from callsheet.speech.dia_voices import Voices
 from callsheet.speech.espeak import Espeak
 from callsheet.store.base import Outcome
 from tests.speech.listening import listen
@@ -288,3 +290,22 @@ def test_on_auto_it_wants_a_gpu_and_speech_then_falls_to_espeak(models: Path, mo
 def test_every_actor_has_a_voice_of_its_own_without_end(models: Path) -> None:
     voices = {Dia(models).cast_voice(Voice(), n % 8, f"actor-{n}") for n in range(500)}
     assert len(voices) == 500
+
+
+def test_voices_of_thousands_of_actors_do_not_fill_the_memory() -> None:
+    model, voice = Model(None, None, "cpu"), Sample(np.zeros(1, np.float32), "a")
+    for seed in range(1000):
+        model.keep(seed, voice)
+    kept = [seed for seed in range(1000) if model.kept(seed) is voice]
+    assert kept == list(range(1000 - VOICES, 1000)), f"{len(kept)} are kept"
+
+
+def test_words_in_another_encoding_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "speech" / "voices"
+    folder.mkdir(parents=True)
+    (folder / "ava.wav").touch()
+    (folder / "ava.txt").write_bytes("Gr\u00fc\u00dfe".encode("latin-1"))
+    voices = Voices(folder)
+    recipe = SpeechRecipe.model_construct(text="hello", voice=voices.cast(Voice(name="ava"), 0, "ava"))
+    with pytest.raises(MediaUnreadable, match=r"ava\.txt cannot be read as text"):
+        voices.given(recipe)

@@ -83,8 +83,16 @@ def test_a_live_owner_is_waited_for(rented: Rented) -> None:
     assert rented.submitted == []
 
 
+class SideBySide(Rented):
+    """Waits of several askers do not add up: a clock that ran ahead of a slow disk would end the owner's lease."""
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0.001)
+
+
 def test_ten_who_want_it_at_once_pay_once(tmp_path: Path) -> None:
-    rented = Rented(LocalStore(tmp_path))
+    rented = SideBySide(LocalStore(tmp_path))
 
     async def all_of_them() -> list[str]:
         return list(await asyncio.gather(*(rented.paying() for _ in range(10))))

@@ -56,6 +56,8 @@ class Server:
         self.seen: list[Seen] = []
         self.files: dict[str, bytes] = {}
         """What can be fetched, by path."""
+        self.broken = 0
+        """So many fetches are answered 503."""
         self.url = ""
 
 
@@ -95,6 +97,10 @@ def running() -> Iterator[Server]:
 
         def do_GET(self) -> None:
             found = state.files.get(self.path)
+            if state.broken:
+                state.broken -= 1
+                self.reply(Answer(503))
+                return
             self.reply(Answer(200, found) if found is not None else Answer(404))
 
         def choose(self, body: dict[str, Any]) -> Answer:

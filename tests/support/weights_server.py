@@ -44,6 +44,8 @@ class WeightsServer:
     gated: bool = False
     back_to_hub: bool = False
     """The other host sends everybody back to the hub."""
+    next_page: str = ""
+    """Where the list of files goes on."""
     slow_s: float = 0.0
     seen: list[Seen] = field(default_factory=list)
     most_at_once: int = 0
@@ -100,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.say(401)
         if path.startswith("/api/models/"):
             listed = [{"type": "file", "path": name, "size": len(data)} for name, data in world.files.items()]
-            return self.say(200, json.dumps([{"type": "directory", "path": "unet"}, *listed]).encode())
+            link = {"link": f'<{world.next_page}>; rel="next"'} if world.next_page else None
+            return self.say(200, json.dumps([{"type": "directory", "path": "unet"}, *listed]).encode(), link)
         name = path.partition("/resolve/main/")[2]
         if name not in world.files:
             return self.say(404)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -34,8 +34,13 @@ PAUSE_S = 0.3
 MAX_BYTES = 4 << 30
 """Of one output."""
 MAX_JSON = 256 << 20
+"""Of any other answer."""
+LONGEST = 4
+"""Times the pause between two pieces: so long an answer may take as a whole."""
+FETCH_S = 1800.0
+"""Of one output as a whole: a server that drips is no server."""
+_TELL_S = 1.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_CHUNK = 1 << 16
 
 
 class OutputGone(Exception):
@@ -90,7 +95,8 @@ class ComfyUI:
         import httpx
 
         self._client = httpx.Client(
-            base_url=self.url, headers=self._headers, timeout=self.timeout_s, follow_redirects=False,
+            base_url=self.url, headers={"Accept-Encoding": "identity", **self._headers}, timeout=self.timeout_s,
+            follow_redirects=False,
             trust_env=not self._local,                    # a proxy would look for us on its own machine
             verify=self.url.startswith("https"),          # certificates take long to read, and plain HTTP has none
         )
@@ -120,7 +126,7 @@ class ComfyUI:
         told = self._json("GET", "/queue")
         told = told if isinstance(told, Mapping) else {}
         return Queue(*(
-            frozenset(str(entry[1]) for entry in told.get(f"queue_{word}") or () if len(entry) > 1)
+            frozenset(str(entry[1]) for entry in listed(told.get(f"queue_{word}")) if len(listed(entry)) > 1)
             for word in ("running", "pending")
         ))
 
@@ -155,8 +161,11 @@ class ComfyUI:
             raise EngineError(engine=ENGINE, what=f"use of {name}", detail="the upload was answered without a name")
         return f"{told['subfolder']}/{given}" if told.get("subfolder") else given
 
-    def fetch(self, file: ServerFile, target: Path) -> None:
-        """Download an output. Raises OutputGone when it is not there, EngineUnreached when it was cut short."""
+    def fetch(self, file: ServerFile, target: Path, tell: Callable[[int], None] = lambda had: None) -> None:
+        """Download an output; `tell` is called about every second with the bytes that are here, and may raise.
+
+        Raises OutputGone when it is not there, EngineUnreached when it was cut short or does not end.
+        """
         import httpx
 
         query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
@@ -165,12 +174,19 @@ class ComfyUI:
                 if response.status_code == 404:
                     raise OutputGone(file.filename)
                 self._judge(response, "/view")
-                said, had = response.headers.get("content-length"), 0
+                plain = "content-encoding" not in response.headers
+                said, had = response.headers.get("content-length") if plain else None, 0
+                told = begun = time.monotonic()
                 with target.open("wb") as out:
-                    for chunk in response.iter_bytes(_CHUNK):
+                    for chunk in response.iter_bytes():   # as they come: a larger piece would wait for one that drips
                         had += out.write(chunk)
                         if had > MAX_BYTES:
-                            raise EngineError(engine=ENGINE, what=file.filename, detail="it has over 4 GiB")
+                            raise EngineUnable(engine=ENGINE, what=file.filename, detail="it has over 4 GiB")
+                        if (now := time.monotonic()) - begun > FETCH_S:
+                            raise self._silent(f"{had} bytes of {file.filename} in {FETCH_S:g} s, and no end")
+                        if now - told >= _TELL_S:
+                            told = now
+                            tell(had)
         except httpx.HTTPError as error:
             raise self._silent(type(error).__name__) from None
         if said is not None and said.isdecimal() and int(said) != had:
@@ -195,7 +211,8 @@ class ComfyUI:
         address = f"ws{self.url.removeprefix('http')}/ws?clientId={client_id}"
         try:
             connection = connect(
-                address, additional_headers=self._headers, open_timeout=10, close_timeout=1, max_size=64 << 20,
+                address, additional_headers=self._headers, open_timeout=10, close_timeout=1, max_size=16 << 20,
+                max_queue=4,                              # messages that wait here: memory is bounded
                 proxy=None if self._local else True,
             )
         except (OSError, TimeoutError, WebSocketException):
@@ -218,7 +235,7 @@ class ComfyUI:
                 response = self._once(method, path, **more)
                 self._judge(response, path)
                 return response.json() if response.content.strip() else {}
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise EngineError(engine=ENGINE, what=path, detail="the answer is not JSON",
                                   remedy="check CALLSHEET_COMFYUI_URL: something else answers there") from None
             except EngineUnreached:
@@ -230,8 +247,18 @@ class ComfyUI:
     def _once(self, method: str, path: str, **more: Any) -> httpx.Response:
         import httpx
 
+        body = bytearray()
         try:
-            return self._kept.request(method, path, **more)
+            with self._kept.stream(method, path, **more) as response:
+                end = time.monotonic() + LONGEST * self.timeout_s
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_JSON:
+                        raise EngineUnable(engine=ENGINE, what=path, detail=f"the server at {self.url} sends no end",
+                                           remedy="check CALLSHEET_COMFYUI_URL: something else answers there")
+                    if time.monotonic() > end:
+                        raise self._silent(f"no end of {path}")
+            return httpx.Response(response.status_code, content=bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:      # its words could quote a header: the type says enough
             raise self._silent(type(error).__name__) from None
 
@@ -254,6 +281,11 @@ class ComfyUI:
 def _told(response: httpx.Response) -> Mapping[str, Any]:
     try:
         told = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, Mapping) else {}
+
+
+def listed(told: Any) -> Sequence[Any]:
+    """A list of a server's answer; empty where something else stands."""
+    return told if isinstance(told, list) else ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from callsheet.engines.comfyui.client import ENGINE, Refusal, ServerFile
+from callsheet.engines.comfyui.client import ENGINE, Refusal, ServerFile, listed
 from callsheet.engines.graphs.node import Graph
 from callsheet.errors import (
     CallsheetError,
@@ -33,13 +33,14 @@ _TORN = ("safetensor", "header", "deserializ", "metadataincomplete", "unpickling
 def files(entry: Mapping[str, Any]) -> Mapping[str, Sequence[ServerFile]]:
     """By node id; without temporary previews and what is no file."""
     outputs = entry.get("outputs")
-    found = {str(node): tuple(_files(told)) for node, told in (outputs or {}).items() if isinstance(told, Mapping)}
+    outputs = outputs if isinstance(outputs, Mapping) else {}
+    found = {str(node): tuple(_files(told)) for node, told in outputs.items() if isinstance(told, Mapping)}
     return {node: kept for node, kept in found.items() if kept}
 
 
 def _files(told: Mapping[str, Any]) -> Iterator[ServerFile]:
     for key in KEYS:
-        for item in told.get(key) or ():
+        for item in listed(told.get(key)):
             if isinstance(item, Mapping) and item.get("filename") and item.get("type") != "temp":
                 yield ServerFile(str(item["filename"]), str(item.get("subfolder") or ""),
                                  str(item.get("type") or "output"))
@@ -62,7 +63,7 @@ def failure(entry: Mapping[str, Any], graph: Graph, what: str) -> CallsheetError
 
 
 def _messages(status: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    for message in status.get("messages") or ():
+    for message in listed(status.get("messages")):
         if isinstance(message, Sequence) and len(message) == 2 and isinstance(message[1], Mapping):
             yield message[0], message[1]
 
@@ -102,8 +103,8 @@ def refused(refusal: Refusal, graph: Graph, what: str) -> CallsheetError:
 def _node_errors(told: Any, graph: Graph) -> Iterator[str]:
     for node, facts in (told.items() if isinstance(told, Mapping) else ()):
         title, _ = _place(graph, str(node))
-        errors: Sequence[Mapping[str, Any]] = (facts.get("errors") if isinstance(facts, Mapping) else None) or ({},)
-        for error in errors:
+        errors = listed(facts.get("errors")) if isinstance(facts, Mapping) else ()
+        for error in [each for each in errors if isinstance(each, Mapping)] or [{}]:
             words = ": ".join(str(error[key]) for key in ("message", "details") if error.get(key))
             yield _line(f"{title}: {words or 'invalid'}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from callsheet.engines.frames import fitted, read_picture, write_poster, write_still
+from callsheet.engines.frames import PICTURES, fitted, read_picture, write_poster, write_still
 from callsheet.errors import EngineError, MediaUnreadable
 from callsheet.media.ffmpeg import HOSTILE_VIDEO, Command, local_input, run
 from callsheet.media.probe import Facts, probe
@@ -41,7 +41,7 @@ def clip(
     """Files: main, last_frame. Raises EngineError when it has another number of frames, or is no clip at all."""
     what = recipe.label or "a clip"
     try:
-        found = probe(made)
+        found = probe(made, strange=True)
     except MediaUnreadable as error:
         raise EngineError(engine=engine, what=what, detail=f"what came cannot be read: {error.facts['detail']}"
                           ) from error
@@ -74,9 +74,9 @@ def last_of(made: Path, target: Path, what: str) -> Path:
 def is_clip(path: Path) -> bool:
     """Whether a file is a moving picture: by what is in it, never by its name."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=(*PICTURES, "GIF")) as image:
             return bool(getattr(image, "is_animated", False))
-    except (OSError, Image.DecompressionBombError):
+    except Exception:                                 # each of Pillow's formats breaks in its own ways
         return True
 
 

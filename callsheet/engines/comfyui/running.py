@@ -31,6 +31,9 @@ ATTEMPTS = 3
 EARLIER = 200
 """Attempts of earlier runs that are passed over."""
 
+_FETCHING = 0.95
+"""Share of the work, while files come."""
+
 _SPACE = uuid.UUID("2f0a4b52-7a3a-5f0e-9f2c-c0a11e5e7001")
 _LOG = logging.getLogger(__name__)
 
@@ -133,7 +136,8 @@ def _fetched(
         if not saved.get(node):
             raise EngineError(engine=ENGINE, what=what, detail=f"{graph.outputs[name].title} saved nothing")
         here[name] = room.path(f"from_server_{name}")
-        server.fetch(saved[node][-1], here[name])         # nodes that save a clip may save a picture of it before
+        server.fetch(                                     # nodes that save a clip may save a picture of it before
+            saved[node][-1], here[name], lambda had: room.progress(_FETCHING, f"fetching: {had >> 20} MB"))
     room.progress(1.0, "fetched")
     return here
 

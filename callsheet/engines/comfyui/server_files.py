@@ -138,7 +138,12 @@ class Shelf:
         if not isinstance(entry, Mapping):
             raise EngineUnable(engine=self._engine, what="anything", detail=f"the server has no node {node}",
                                remedy="update the ComfyUI server")
-        return tuple(map(str, fields(entry, {})[field].choices)) if field in fields(entry, {}) else ()
+        try:
+            known = fields(entry, {})
+        except ValueError as error:
+            raise EngineUnable(engine=self._engine, what="anything", detail=f"of the server's node {node} {error}",
+                               remedy="update the ComfyUI server") from error
+        return tuple(map(str, known[field].choices)) if field in known else ()
 
 
 def put(use: LoraUse, folder: Path, room: Room, family: Family) -> str:

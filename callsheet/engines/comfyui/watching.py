@@ -137,7 +137,7 @@ class Told:
                 self._node(str(facts["node"]))
             return kind in ("execution_success", "execution_error", "execution_interrupted") or (
                 kind == "executing" and facts.get("node") is None)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return False
 
     def say(self, share: float, words: str) -> None:

@@ -8,6 +8,7 @@
     holding.py     a pipeline on its device: whole, in eight bits, or in parts
     warm.py        one loaded pipeline serves a queue of recipes; LoRAs are swapped under it
     stack.py       LoRA files: family checked before, presence after they are loaded
+    scales.py      LoRA files whose layers have scales of their own
     samplers.py    ComfyUI's names of samplers and schedulers
     steps.py       calling a pipeline: its solver, and each step told
     words.py       long prompts for models that read 75 tokens at a time

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from PIL import Image
+
 from callsheet.base_models import MODELS, BaseModel, base_model, models_of
 from callsheet.engines.base import Ability, Asked, Casting
 from callsheet.engines.diffusers import casting, loading, samplers
@@ -100,16 +102,17 @@ class DiffusersEngine:
         slots = slots_of(one.loras, model, room)
         jobs = [_poster_job(recipe, model) for recipe in recipes]
         with self._ready(model, work_gib(one.width, one.height, together=len(jobs)), room) as loaded:
-            mount(loaded, slots, self._warm.stacks)
+            partly = mount(loaded, slots, self._warm.stacks)
             tell = self._tell(loaded, jobs[0], room)
             made = loaded.maker.pictures(loaded.pipe, jobs, tell)
+            told = [getattr(loaded.maker, "warnings", _nothing)(loaded.pipe, job) for job in jobs]
             facts = self._facts(loaded, one.width, one.height)
         outcomes = []
-        for recipe, own, image in zip(recipes, rooms, made, strict=True):
+        for recipe, own, image, words in zip(recipes, rooms, made, told, strict=True):
             path = own.path("poster.jpg")
             write_poster(image, path)
             outcomes.append(Outcome(files={"main": path}, facts=facts, made_by=ENGINE,
-                                    warnings=_poster_warnings(recipe, model)))
+                                    warnings=(*partly, *words, *_poster_warnings(recipe, model))))
         room.progress(1.0, "poster made" if len(made) == 1 else f"{len(made)} posters made")
         return outcomes
 
@@ -124,7 +127,7 @@ class DiffusersEngine:
         job = _clip_job(recipe, model, room)
         main, last = room.path("clip.mp4"), room.path("last_frame.png")
         with self._ready(model, work_gib(recipe.width, recipe.height, recipe.num_frames), room) as loaded:
-            mount(loaded, slots, self._warm.stacks)
+            partly = mount(loaded, slots, self._warm.stacks)
             frames = loaded.maker.frames(loaded.pipe, job, self._tell(loaded, job, room))
             told = getattr(loaded.maker, "warnings", _nothing)(loaded.pipe, job)
             facts = self._facts(loaded, recipe.width, recipe.height)
@@ -138,7 +141,7 @@ class DiffusersEngine:
         facts |= {"frames": recipe.num_frames, "fps": str(recipe.fps),
                   "duration": float(recipe.num_frames / recipe.fps)}
         return Outcome(files={"main": main, "last_frame": last}, facts=facts, made_by=ENGINE,
-                       warnings=(*told, *_clip_warnings(recipe, model)))
+                       warnings=(*partly, *told, *_clip_warnings(recipe, model)))
 
     def _model(self, name: str, kind: str) -> BaseModel:
         try:
@@ -172,7 +175,7 @@ class DiffusersEngine:
             share = _STEPS_FROM + (_STEPS_TO - _STEPS_FROM) * step / max(1, steps)
             room.progress(min(share, _STEPS_TO), f"step {step} of {steps}")
             if step % SHOW_EVERY == 0 and step < steps:
-                picture = sketch(loaded, job, latents)
+                picture = _looked_at(loaded, job, latents)
                 if picture is not None:
                     path = room.path("unfinished.jpg")
                     picture.save(path, "JPEG", quality=80)
@@ -180,6 +183,15 @@ class DiffusersEngine:
                     path.unlink(missing_ok=True)
 
         return tell
+
+
+def _looked_at(loaded: Loaded, job: Job, latents: Any) -> Image.Image | None:
+    """A picture of unfinished work, None where there is none: what is for looking only ends no work."""
+    try:
+        return sketch(loaded, job, latents)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        log.warning("no picture of the unfinished work: %s", " ".join(str(error).split())[:200])
+        return None
 
 
 def _nothing(pipe: Any, job: Job) -> tuple[str, ...]:

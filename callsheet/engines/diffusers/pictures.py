@@ -63,9 +63,10 @@ def pictures(pipe: Any, jobs: Sequence[Job], tell: Tell) -> list[Image.Image]:
     """Of jobs that differ in prompt, negative and seed alone. Each equals the picture of its job made alone, up to the
     last bit where the device computes a batch in another order."""
     flows = hasattr(pipe, "transformer")
-    if not flows and len({parts_of(pipe, job) for job in jobs}) > 1:      # longer words make longer rows
-        return [picture(pipe, job, tell) for job in jobs]
     job = jobs[0]
+    uneven = not flows and len({parts_of(pipe, each) for each in jobs}) > 1      # longer words make longer rows
+    if len(jobs) > 1 and (uneven or job.sampler in samplers.OWN_NOISE):
+        return [picture(pipe, each, tell) for each in jobs]
     multiple = MULTIPLE[Family.FLUX if flows else Family.SDXL]
     width, height = (-(-side // multiple) * multiple for side in (job.width, job.height))
     with solved(pipe, job, flows=flows), unheard():       # FLUX's CLIP reads the first words only, T5 all of them
@@ -75,6 +76,15 @@ def pictures(pipe: Any, jobs: Sequence[Job], tell: Tell) -> list[Image.Image]:
             output_type="np", **(_flux(jobs) if flows else embedded(pipe, jobs)),
         ).images
     return [_cut(Image.fromarray(image), job.width, job.height) for image in eight_bits(made, "a picture")]
+
+
+def warnings(pipe: Any, job: Job) -> tuple[str, ...]:
+    """What the picture does not show of what was asked."""
+    if not hasattr(pipe, "transformer"):                  # the others read words of any length
+        return ()
+    with unheard():
+        length = len(pipe.tokenizer_2(job.prompt).input_ids)
+    return (f"the prompt is {length} tokens long, FLUX reads the first {WORDS}",) if length > WORDS else ()
 
 
 def _flux(jobs: Sequence[Job]) -> dict[str, Any]:

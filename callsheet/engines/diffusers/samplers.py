@@ -61,6 +61,9 @@ NOISE: Mapping[str, Sampler] = MappingProxyType({
 })
 """For models that predict noise."""
 
+OWN_NOISE = frozenset({"dpmpp_sde"})
+"""Solvers that take no generator and draw the noise of their steps by themselves."""
+
 _FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 FLOW: Mapping[str, Sampler] = MappingProxyType({
     "euler": Sampler("FlowMatchEulerDiscreteScheduler"),

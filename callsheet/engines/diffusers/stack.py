@@ -16,14 +16,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from callsheet.base_models import BaseModel
-from callsheet.engines.diffusers.holding import networks, widen
-from callsheet.engines.diffusers.loading import ENGINE, Loaded, quiet
+from callsheet.engines.diffusers.holding import ENCODERS, networks, widen
+from callsheet.engines.diffusers.loading import ENGINE, Loaded, out_of_memory, quiet
 from callsheet.engines.diffusers.memory import Held
+from callsheet.engines.diffusers.scales import with_own_scales
 from callsheet.engines.diffusers.work import Slot
 from callsheet.errors import EngineUnable, LoraUnfit
 from callsheet.lora.inspect import inspect, require_family
+from callsheet.models import Family
 from callsheet.recipes import LoraUse
 from callsheet.store.base import Room
 
@@ -73,8 +76,9 @@ def _slot(use: LoraUse, adapter: str, model: BaseModel, room: Room) -> Slot:
     return Slot(adapter=adapter, path=path, strength=use.strength, name=name, digest=use.sha256)
 
 
-def mount(loaded: Loaded, slots: Sequence[Slot], counts: Counts) -> None:
-    """Put these LoRAs, and no others, into the pipeline at their strengths.
+def mount(loaded: Loaded, slots: Sequence[Slot], counts: Counts) -> tuple[str, ...]:
+    """Put these LoRAs, and no others, into the pipeline at their strengths. Returns warnings: of which a part is left
+    out.
 
     Raises LoraUnfit where one cannot be loaded, or would be ignored.
     """
@@ -87,6 +91,22 @@ def mount(loaded: Loaded, slots: Sequence[Slot], counts: Counts) -> None:
     if slots:
         loaded.pipe.set_adapters([slot.adapter for slot in slots], [slot.strength for slot in slots])
         _present(loaded, slots)
+    return tuple(_left_out(loaded, slots))
+
+
+def _left_out(loaded: Loaded, slots: Sequence[Slot]) -> Iterator[str]:
+    """Layers that the model does not have raise nothing either."""
+    encoders = [part for name in ENCODERS if (part := getattr(loaded.pipe, name, None)) is not None]
+    for slot in slots:
+        every = inspect(slot.path).layers
+        fit = max(_layers(part, slot) for part in networks(loaded.pipe).values())
+        fit += sum(_layers(part, slot) for part in encoders)
+        if fit < every:
+            yield f"{slot.name}: {fit} of its {every} layers fit {loaded.model.name}"
+
+
+def _layers(part: Any, slot: Slot) -> int:
+    return sum(slot.adapter in getattr(layer, "lora_A", ()) for layer in part.modules())
 
 
 def rank_of(slots: Iterable[Slot]) -> int:
@@ -105,11 +125,14 @@ def _swapped(loaded: Loaded, slots: Sequence[Slot], counts: Counts) -> bool:
     for slot in slots:
         if loaded.mounted[slot.adapter] == slot.digest:
             continue
+        loaded.mounted[slot.adapter] = ""                 # a swap that ends half-way leaves neither file
         try:
             _load(loaded, slot, hotswap=True)
             _settle(loaded, slot.adapter)
-        except (RuntimeError, ValueError, KeyError):      # other layers than the first's: the stack is loaded anew
-            return False
+        except (RuntimeError, ValueError, KeyError) as error:
+            if out_of_memory(error):
+                raise
+            return False                                  # other layers than the first's: the stack is loaded anew
         loaded.mounted[slot.adapter] = slot.digest
         counts.swaps += 1
     return True
@@ -133,6 +156,8 @@ def _reload(loaded: Loaded, slots: Sequence[Slot]) -> None:
                 _load(loaded, slot, hotswap=True)         # again, now that its layers have all their bits
             _settle(loaded, slot.adapter)
         except (RuntimeError, ValueError, KeyError) as error:
+            if out_of_memory(error):                      # no fault of the file
+                raise
             words = " ".join(str(error).split())[:200]
             raise LoraUnfit(path=slot.name, model=loaded.model.name, detail=words) from error
         _present(loaded, (slot,))
@@ -142,7 +167,7 @@ def _reload(loaded: Loaded, slots: Sequence[Slot]) -> None:
 def _load(loaded: Loaded, slot: Slot, **how: bool) -> None:
     """Into the pipeline's network, or as its maker does it where there are several."""
     how |= {"use_safetensors": True, "local_files_only": True}
-    with _file(slot) as folder, quiet():
+    with _file(slot, loaded.model) as folder, quiet():
         own = getattr(loaded.maker, "load_lora", None)
         if own is not None:
             own(loaded.pipe, str(folder), weight_name=_NAME, adapter_name=slot.adapter, **how)
@@ -176,8 +201,10 @@ _NAME = "lora.safetensors"
 
 
 @contextmanager
-def _file(slot: Slot) -> Iterator[Path]:
+def _file(slot: Slot, model: BaseModel) -> Iterator[Path]:
     """A folder with the file under a name that the library takes for what it is."""
     with tempfile.TemporaryDirectory(prefix="callsheet-lora-") as folder:
-        Path(folder, _NAME).symlink_to(slot.path.resolve())
+        target = Path(folder, _NAME)
+        if model.family not in (Family.SDXL, Family.SD15) or not with_own_scales(slot.path, target):
+            target.symlink_to(slot.path.resolve())
         yield Path(folder)

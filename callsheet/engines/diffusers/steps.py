@@ -39,6 +39,8 @@ def solved(pipe: Any, job: Job, *, flows: bool) -> Iterator[None]:
         if shift is not None:                         # solvers call the same number by two names
             config |= {"flow_shift": shift, "shift": shift}
         pipe.scheduler = samplers.make(job.sampler, job.scheduler, config, flows=flows)
+        if job.sampler in samplers.OWN_NOISE:         # else it is another picture each time
+            pipe.scheduler.noise_sampler_seed = job.seed
     try:
         with samplers.old_arrays():
             yield

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Warm:
     def _load(self, model: BaseModel, models: Path, device: str, work: float, progress: Progress) -> Loaded:
         """In a thread of its own, so that this one can tell that it goes on, and be cancelled."""
         progress(0.0, f"loading {model.name}")
-        waiting = self._thread.submit(self.loader, model, models, device, work)
+        waiting = self._thread.submit(self._loaded_alone, model, models, device, work)
         seconds = 0.0
         while True:
             try:
@@ -103,25 +103,44 @@ class Warm:
                 seconds += TELL_EVERY_S
                 progress(0.0, f"loading {model.name}: {seconds:.0f} s")
 
+    def _loaded_alone(self, model: BaseModel, models: Path, device: str, work: float) -> Loaded:
+        """After what an earlier load, which nobody waited for, left behind is gone: what is free decides the plan."""
+        _collect()
+        return self.loader(model, models, device, work)
+
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:
-        """What a library raises, as one of our errors."""
+        """What a library raises, as one of our errors. Who knows what it left behind: the pipeline is then freed."""
         try:
             yield
-        except CallsheetError:
+        except CallsheetError as error:
+            _let_go(error)
             raise
-        except (RuntimeError, ValueError, LookupError, OSError, MemoryError) as error:
-            detail = " ".join(str(error).split())[:200] or type(error).__name__
-            if not loading.out_of_memory(error):
-                raise EngineError(engine=ENGINE, what=what, detail=detail) from error
-            traceback.clear_frames(error.__traceback__)   # they hold the tensors
+        except Exception as error:
+            _let_go(error)
             self.free()
-            raise OutOfMemory(engine=ENGINE, what=what, detail=detail) from None
+            detail = " ".join(str(error).split())[:200] or type(error).__name__
+            if loading.out_of_memory(error):
+                raise OutOfMemory(engine=ENGINE, what=what, detail=detail) from None
+            if isinstance(error, (RuntimeError, ValueError, LookupError, OSError)):
+                raise EngineError(engine=ENGINE, what=what, detail=detail) from error
+            raise
 
 
 def _has_room(loaded: Loaded, work: float) -> bool:
     """Whether larger work than the model was loaded for still fits beside it; else it is held in a smaller way."""
     return work <= loaded.work or loading.free_gib(loaded.device) >= work
+
+
+def _let_go(error: BaseException) -> None:
+    """Whoever keeps an error must not keep the pipeline and its tensors: the frames it came through hold them."""
+    one: BaseException | None = error
+    while one is not None:
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            with suppress(RuntimeError):                  # it is still at work
+                frame.clear()
+                frame.f_locals                            # noqa: B018 (a pipeline called locals(): what they keep goes)
+        one = one.__cause__ or one.__context__
 
 
 def _collect() -> None:

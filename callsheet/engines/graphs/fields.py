@@ -35,8 +35,11 @@ class Field:
 
 
 def fields(node: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Field]:
-    """By name, as far as they exist with the values that are given."""
-    return dict(_fields(node["input"], given, "", True))
+    """By name, as far as they exist with the values that are given. Raises ValueError for what is no such entry."""
+    try:
+        return dict(_fields(node["input"], given, "", True))
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"its inputs cannot be read: {error!r:.120}") from error
 
 
 def grows(field: Field) -> bool:
@@ -46,7 +49,7 @@ def grows(field: Field) -> bool:
 
 def outputs(node: Mapping[str, Any]) -> tuple[str, ...]:
     """Types of what comes out."""
-    return tuple(COMBO if isinstance(kind, list) else str(kind) for kind in node.get("output", ()))
+    return tuple(COMBO if isinstance(kind, list) else str(kind) for kind in node.get("output") or ())
 
 
 def _fields(inputs: Mapping[str, Any], given: Mapping[str, Any], head: str, wanted: bool

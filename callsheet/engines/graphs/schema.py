@@ -98,7 +98,11 @@ class _Checks:
             yield self._problem(Fault.UNKNOWN_NODE, number, "", "the server has no such node",
                                 near(class_type, self.info))
             return
-        known = fields(self.info[class_type], given)
+        try:
+            known = fields(self.info[class_type], given)
+        except ValueError as error:
+            yield self._problem(Fault.FORMAT, number, "", str(error))
+            return
         for name, field in known.items():
             if name not in given and field.required:
                 yield self._problem(Fault.MISSING_INPUT, number, name, "is missing")
