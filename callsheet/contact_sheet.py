@@ -82,7 +82,7 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
         if url.endswith(".vtt")
     )
     size = p.format.partition("@")[0].replace("x", " / ")
-    by = ", ".join(dict.fromkeys(row.made_by for row in p.stages if row.stage in ("poster", "takes", "segments")))
+    by = ", ".join(p.engines)
     takes = "".join(
         f'<video src="{_link(url, base)}#t=2.5" muted loop playsinline preload="metadata" tabindex="0" {_PLAY}></video>'
         for url in p.takes.get(p.actor_id, ())
@@ -119,7 +119,7 @@ def _head(p: Production, base: str) -> str:
 
 def _stages(p: Production) -> str:
     rows = "".join(
-        f"<tr><td>{escape(row.stage)}</td><td>{escape(row.label)}</td><td>{escape(row.made_by)}</td>"
+        f"<tr><td>{escape(row.stage)}</td><td>{escape(row.label)}</td><td>{escape(row.maker)}</td>"
         f"<td>{'cached' if row.cached else f'{row.seconds:.1f} s'}</td></tr>"
         for row in p.stages
     )

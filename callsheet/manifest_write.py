@@ -30,9 +30,9 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 RESULT_COLUMNS = (
     "id", "title", "status", "job_id", "poster_frame_url", "video", "thumbnail", "captions", "stems", "duration",
     "format", "seconds", "stages", "cached", "made_at", "warnings", "error_code", "error", "cost_usd",
-    "fallbacks",
+    "fallbacks", "engines",
 )
-_LATER_COLUMNS = ("cost_usd", "fallbacks")
+_LATER_COLUMNS = ("cost_usd", "fallbacks", "engines")
 """Results of earlier releases lack all of these, or the last ones."""
 
 
@@ -262,7 +262,7 @@ def _result(made: Production) -> tuple[object, ...]:
         made.thumbnail, ";".join(made.captions), ";".join(made.stems.values()), f"{made.duration:.3f}",
         made.format, f"{made.seconds:.3f}", len(made.stages), sum(stage.cached for stage in made.stages),
         made.made_at.isoformat() if made.made_at else "", "; ".join(made.warnings), made.error_code, made.error,
-        f"{made.cost_usd:.6f}", "; ".join(map(str, made.fallbacks)),
+        f"{made.cost_usd:.6f}", "; ".join(map(str, made.fallbacks)), "; ".join(made.engines),
     )
 
 

@@ -169,6 +169,11 @@ class Reader:
             return beside
         return absolute(f"loras/{named}", self.folder)
 
+    def _style(self, name: str) -> SourceFile | None:
+        """The style's LoRA where it lies beside the manifest; else it is looked for when an engine loads it."""
+        path = self._lora_path(name) if name.strip() else ""
+        return SourceFile(path=path) if path and self.disk.has(path) else None
+
     def order(self, cast: Sequence[Actor]) -> Order | None:
         """The order with this cast, the row's own actor first; None when something is wrong."""
         words = self.values
@@ -185,6 +190,7 @@ class Reader:
         once = self.disk.once
         given = {name: words[name] for name in ("quality", "fit", "seed", "job_id", "budget") if name in words}
         try:
+            poster = once(Poster, **{name: words[name] for name in POSTER_WORDS if name in words})
             order = Order(
                 title=words.get("title") or (script.title if script else "") or cast[0].display_name,
                 cast=tuple(cast),
@@ -192,7 +198,8 @@ class Reader:
                 sound=sound,
                 captions=self._captions(),
                 format=delivered,
-                poster=once(Poster, **{name: words[name] for name in POSTER_WORDS if name in words}),
+                poster=poster,
+                style=self._style(poster.style_lora_name),
                 generate=once(
                     Generate, **{field: words[name] for name, field in _GENERATE_WORDS.items() if name in words}),
                 check=once(Check, **({"policy": words["check"]} if "check" in words else {})),

@@ -21,6 +21,13 @@ class StageRow(Frozen):
     """Wall time of making it, in this run or an earlier one."""
     made_by: str
     """The engine or program that really made it."""
+    model: str = ""
+    """The base model or network that it used; empty where it has none, and for what is drawn."""
+
+    @property
+    def maker(self) -> str:
+        """Engine and model."""
+        return f"{self.made_by} {self.model}".strip()
 
 
 class FellBack(Frozen):
@@ -82,3 +89,9 @@ class Production(Frozen):
     kept: str = ""
     """Where a film that was made and not delivered lies in the store."""
     made_at: datetime | None = None
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Who made its pictures and clips, each once, in order of work."""
+        pictures = (row.maker for row in self.stages if row.stage in ("poster", "takes", "segments"))
+        return tuple(dict.fromkeys(pictures))

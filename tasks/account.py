@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from callsheet import keys
+from callsheet.fallback import DRAWN
 from callsheet.film import Film
 from callsheet.media.retakes import Attempt, told
 from callsheet.production import Production, StageRow, Status
@@ -79,4 +80,12 @@ def _row(run: Run, recipe: Recipe, record: Record) -> StageRow:
         cached=record.made_at < run.started,
         seconds=record.seconds,
         made_by=record.made_by,
+        model=_model(recipe, record),
     )
+
+
+def _model(recipe: Recipe, record: Record) -> str:
+    engine = getattr(recipe, "engine", None)
+    if engine is None or not recipe.stage.needs_gpu or record.made_by == DRAWN:
+        return ""
+    return str(record.facts.get("model") or engine.model)

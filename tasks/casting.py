@@ -60,6 +60,8 @@ def cast(order: Order, engine: ClipEngine, run: Run, clips: bool = True) -> Cast
     return asked_of(engine, Asked(
         families=Families(order.cast, run),
         poster_model=order.poster.model if order.poster else "",
+        sampler=order.poster.sampler_name if order.poster else "",
+        scheduler=order.poster.scheduler_name if order.poster else "",
         clip_model=order.generate.model,
         clips=clips,
         pictured=order.poster is not None or bool(order.takes),

@@ -94,7 +94,7 @@ def production_pages(production: Production) -> None:
                 "what": row.label,
                 "": "cached" if row.cached else "made",
                 "seconds": f"{row.seconds:.1f}" if row.seconds else "",
-                "by": row.made_by,
+                "by": row.maker,
             }
             for row in production.stages
         ],

@@ -14,12 +14,13 @@ from callsheet.doors import terminal
 from callsheet.doors.interrupt import interruptible
 from callsheet.doors.preview import FilmPlan, planned, unplannable
 from callsheet.doors.served import served
+from callsheet.engines.base import Asked
 from callsheet.engines.choose import choose_for
-from callsheet.errors import CallsheetError, EngineUnable, ManifestInvalid, Problem
+from callsheet.errors import CallsheetError, EngineUnable, ManifestInvalid, Problem, RequestInvalid
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.film import Film
 from callsheet.manifest import Row, check_writable, read_manifest
-from callsheet.models import Fallback, Gpu
+from callsheet.models import Fallback, Gpu, Order, Poster
 from callsheet.production import Production
 from callsheet.recipe import Stage
 from callsheet.settings import Settings
@@ -118,8 +119,9 @@ class _Able:
     """Which engines can work here; each is asked once."""
 
     def __init__(self, settings: Settings) -> None:
-        elsewhere = settings.gpu_place is not Gpu.HERE
+        elsewhere = self._elsewhere = settings.gpu_place is not Gpu.HERE
         self._found: dict[tuple[str, str, Fallback], EngineUnable | None] = {}
+        self._cast: dict[tuple[str, ...], CallsheetError | None] = {}
         self._settings = settings
         self._choose: dict[str, Callable[[str, Fallback], object]] = {
             "column engine": lambda name, policy: choose_for(name, settings, elsewhere, policy),
@@ -138,6 +140,32 @@ class _Able:
             if error is not None:
                 message = f"cannot make {error.facts['what']} ({error.facts['detail']})"
                 yield Problem(str(file), f"row {row.number}, {kind}", name, message, error.fix)
+
+        yield from self._uncastable(file, row, row.order, policy)
+
+    def _uncastable(self, file: Path, row: Row, order: Order, policy: Fallback) -> Iterator[Problem]:
+        """What its engine says of the models and the sampler it names, whatever its LoRAs are."""
+        poster, name = order.poster or Poster(), order.generate.engine
+        if self._unable("column engine", name, policy) is not None:
+            return
+        asked = Asked(
+            poster_model=poster.model if order.poster else "", sampler=poster.sampler_name,
+            scheduler=poster.scheduler_name, clip_model=order.generate.model, quality=order.quality,
+        )
+        error = self._uncast(name, policy, asked)
+        if error is not None:
+            words = ", ".join(filter(None, (poster.model, asked.sampler, asked.scheduler, asked.clip_model)))
+            yield Problem(str(file), f"row {row.number}, its models and sampler", words, error.what, error.fix)
+
+    def _uncast(self, name: str, policy: Fallback, asked: Asked) -> CallsheetError | None:
+        key = (name, policy, asked.poster_model, asked.sampler, asked.scheduler, asked.clip_model, asked.quality)
+        if key not in self._cast:
+            self._cast[key] = None
+            try:
+                choose_for(name, self._settings, self._elsewhere, policy).cast(asked)
+            except (EngineUnable, RequestInvalid) as error:
+                self._cast[key] = error
+        return self._cast[key]
 
     def _unable(self, kind: str, name: str, policy: Fallback) -> EngineUnable | None:
         asked = (kind, name, policy)

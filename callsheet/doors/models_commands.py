@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from rich.table import Table
 
 from callsheet.doors import terminal
 from callsheet.errors import InputError
-from callsheet.runpod.volume import find
 from callsheet.settings import Settings
 from callsheet.weights import CATALOGUE, Weights, weights
 from callsheet.weights_fetch import Standing, fetch
@@ -29,7 +27,7 @@ app = typer.Typer(name="models", help="Model weights: what there is, and fetchin
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--folder", help="Where models lie. Default: models on this machine's volume, else in the home."),
+    typer.Option("--folder", help="Where models lie. Default: CALLSHEET_MODELS, else on the volume, else in the home."),
 ]
 _REDRAW_S = 0.1
 
@@ -87,9 +85,8 @@ def download(
 
 
 def default_folder(settings: Settings) -> Path:
-    """Of models on this machine: its volume's, else one in callsheet's home."""
-    volume = find(os.environ)
-    return volume.models if volume else settings.home / "models"
+    """Of models on this machine: where the engines look for them."""
+    return settings.models
 
 
 def here(of: Weights, folder: Path) -> str:

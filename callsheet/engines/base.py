@@ -34,6 +34,9 @@ class Asked:
     mapping that reads a file's header only when it is asked."""
     poster_model: str = ""
     """Empty where no poster is wanted."""
+    sampler: str = ""
+    """Of the poster, and its scheduler, in ComfyUI's words."""
+    scheduler: str = ""
     clip_model: str = ""
     """Empty leaves it to the engine."""
     clips: bool = True

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from callsheet.engines.base import ClipEngine
 from callsheet.engines.configured import configured
-from callsheet.errors import EngineNotHere, EngineUnable, NoImageModels
+from callsheet.errors import EngineNotHere, EngineUnable, NoImageModels, SettingInvalid
 from callsheet.fallback import DRAWN
 from callsheet.models import Fallback
 from callsheet.settings import Settings
@@ -70,12 +70,14 @@ def choose(
             is named.
         policy: What may stand in for an engine that is set up here and not able; None takes that of the settings.
 
-    Raises EngineUnable for an unknown name, EngineNotHere with the engine's own reason and remedy, NoImageModels where
-    only drawing is left and the policy forbids it.
+    Raises EngineUnable for an unknown name, SettingInvalid for one in CALLSHEET_ENGINE, EngineNotHere with the engine's
+    own reason and remedy, NoImageModels where only drawing is left and the policy forbids it.
     """
     settings = settings or Settings.load()
     wanted = (settings.engine or "auto") if name == "auto" else name
     known = ", ".join(("auto", *ENGINES))
+    if name == "auto" and wanted not in ("auto", *ENGINES):
+        raise SettingInvalid(variable="CALLSHEET_ENGINE", value=repr(wanted), detail=f"it is not one of {known}")
     if wanted != "auto" and wanted not in ENGINES:
         raise EngineUnable(
             engine=wanted, what="pictures", detail="there is no such engine", remedy=f"choose one of {known}"

@@ -23,7 +23,7 @@ class EngineError(CallsheetError):
 class EngineUnable(EngineError):
     code = "engine.unable"
     summary = "{engine} cannot make {what} ({detail})"
-    remedy = "choose another engine with --engine"
+    remedy = "choose another engine where this one is named: the order's or manifest's column, or the setting"
     retryable = False
 
 

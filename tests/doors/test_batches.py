@@ -13,8 +13,9 @@ from rich.console import Console
 
 from callsheet.doors import batches
 from callsheet.doors.preview import show
+from callsheet.engines.base import Ability
 from callsheet.engines.choose import ENGINES
-from callsheet.errors import InputError, ManifestInvalid
+from callsheet.errors import InputError, ManifestInvalid, SettingInvalid
 from callsheet.manifest import read_manifest
 
 LORA = Path(__file__).resolve().parents[2] / "manifests" / "examples" / "loras" / "0001_european_20_female.safetensors"
@@ -51,6 +52,31 @@ def test_unknown_engines_are_told_in_one_list_before_a_server_starts(
     assert problem.message == "cannot make pictures (there is no such engine)"
     assert problem.remedy == f"choose one of {', '.join(('auto', *ENGINES))}"
     assert not (tmp_path / "home").exists(), "nothing was started"
+
+
+@pytest.mark.parametrize(("column", "word", "says"), [
+    ("sampler_name", "eular", "no sampler 'eular'"), ("scheduler_name", "kerras", "no scheduler 'kerras'"),
+    ("model", "flux9", "flux9"), ("clip_model", "wan9", "wan9"),
+])
+def test_a_model_or_sampler_that_the_engine_does_not_have_is_told_before_a_server_starts(
+    column: str, word: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callsheet.engines.diffusers.engine.DiffusersEngine.able", lambda self: Ability(True))
+    manifest = write(tmp_path)
+    manifest.write_text(f"id,prompt,seconds,engine,{column}\nava,a street,2,diffusers,{word}\n")
+    with pytest.raises(ManifestInvalid) as refused:
+        start(manifest, [])
+    problem = refused.value.problems[0]
+    assert problem.where == "row 2, its models and sampler" and says in problem.message and problem.remedy
+    assert not (tmp_path / "home").exists(), "nothing was started"
+
+
+def test_a_word_in_the_setting_that_is_no_engine_is_told_as_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLSHEET_ENGINE", "difusers")
+    with pytest.raises(SettingInvalid, match=r"CALLSHEET_ENGINE cannot be 'difusers'.*diffusers, comfyui"):
+        start(write(tmp_path), [])
 
 
 def test_the_engine_of_a_row_that_is_not_taken_stops_nobody(tmp_path: Path) -> None:

@@ -591,7 +591,7 @@ def test_casting_names_models_and_leaves_loras_out_that_a_picture_stands_for(stu
 def test_casting_refuses_what_no_graph_makes_before_anything_is_sent(studio: Studio) -> None:
     with pytest.raises(WrongFamily, match=r"ava\.safetensors is a sdxl LoRA, but flux was asked for"):
         studio.engine.cast(Asked(families={"ava.safetensors": Family.SDXL}, poster_model="flux1-dev"))
-    with pytest.raises(WrongFamily, match="let the order make posters"):
+    with pytest.raises(WrongFamily, match="let the clip start from a picture"):
         studio.engine.cast(Asked(families={"ava.safetensors": Family.FLUX}, pictured=False))
     for asked in (Asked(poster_model="sdxl-base-1.0"), Asked(clip_model="animatediff-sdxl"), Asked(clip_model="x")):
         with pytest.raises(EngineUnable, match="its graphs are for"):

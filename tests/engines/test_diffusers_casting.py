@@ -46,12 +46,13 @@ def test_without_a_picture_such_a_lora_is_refused_and_posters_are_proposed() -> 
     with pytest.raises(WrongFamily) as caught:
         cast(Asked(families={"ava.safetensors": FLUX}, pictured=False))
     assert str(caught.value) == (
-        "ava.safetensors is a flux LoRA, but wan was asked for: let the order make posters: clips then start from them"
+        "ava.safetensors is a flux LoRA, but wan was asked for: let the clip start from a picture (posters, "
+        "takes, an image), or take LoRAs of one family"
     )
 
 
 def test_animatediff_takes_no_picture_so_a_lora_of_another_family_is_refused_even_with_posters() -> None:
-    with pytest.raises(WrongFamily, match=r"ava is a flux LoRA, but sdxl was asked for: set generate\.model to wan2"):
+    with pytest.raises(WrongFamily, match=r"ava is a flux LoRA, but sdxl was asked for: set clip_model to wan2"):
         cast(Asked(families={"ava": FLUX}, clip_model="animatediff-sdxl", pictured=True))
 
 

@@ -58,5 +58,6 @@ def _unloaded(asked: Asked, loaded: Family | None) -> frozenset[str]:
     if others and not asked.pictured:
         file, family = next(iter(others.items()))
         raise WrongFamily(path=file, found=family or "yet unknown", wanted=loaded or LTXV,
-                          remedy="let the order make posters, so that clips start from them")
+                          remedy="let the clip start from a picture (posters, takes, an image), or take LoRAs of one "
+                                 "family")
     return frozenset(others)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from callsheet.base_models import BaseModel, base_model, models_of
 from callsheet.engines.base import Asked, Casting
+from callsheet.engines.diffusers import samplers
 from callsheet.engines.diffusers.loading import ENGINE
 from callsheet.errors import EngineUnable, WrongFamily
 from callsheet.models import Family
@@ -18,8 +19,12 @@ CLIPS = "wan2.2-ti2v-5b"
 
 
 def cast(asked: Asked) -> Casting:
-    """Raises WrongFamily naming the file, EngineUnable for a model that there is not."""
+    """Raises WrongFamily naming the file, EngineUnable for a model that there is not, RequestInvalid for a sampler or
+    scheduler that the poster's model does not have.
+    """
     poster = _poster(asked) if asked.poster_model else None
+    if poster and asked.sampler:
+        samplers.check(asked.sampler, asked.scheduler, flows=poster.family is Family.FLUX)
     clips = _clips(asked) if asked.clips else None
     return Casting(
         poster=poster.name if poster else "",
@@ -40,7 +45,8 @@ def _poster(asked: Asked) -> BaseModel:
             train = f"train it on {model.family.value}"
             raise WrongFamily(
                 path=file, found=family.value, wanted=model.family.value,
-                remedy=f"{train}, or set poster.model to {fitting}" if fitting else f"{train}, or ask for no poster",
+                remedy=f"{train}, or set the poster's model to {fitting}" if fitting
+                else f"{train}: no model paints posters with a {family.value} LoRA",
             )
     return model
 
@@ -61,8 +67,8 @@ def _unloaded(asked: Asked, model: BaseModel) -> frozenset[str]:
         file, family = next((file, family) for file, family in others.items() if family is not None)
         raise WrongFamily(
             path=file, found=family.value, wanted=model.family.value,
-            remedy="let the order make posters: clips then start from them" if model.from_picture
-            else f"set generate.model to {CLIPS_BY_FAMILY.get(family, CLIPS)}, or leave it empty",
+            remedy="let the clip start from a picture (posters, takes, an image), or take LoRAs of one family"
+            if model.from_picture else f"set clip_model to {CLIPS_BY_FAMILY.get(family, CLIPS)}, or leave it empty",
         )
     return frozenset(others)
 

@@ -220,7 +220,7 @@ def unheard() -> Iterator[None]:
 
 
 def _smaller(model: BaseModel) -> dict[str, str]:
-    return {"remedy": f"set generate.model to {model.smaller}, or take a larger card"} if model.smaller else {}
+    return {"remedy": f"set clip_model to {model.smaller}, or take a larger card"} if model.smaller else {}
 
 
 def dtype_of(loader: Loader, device: str) -> torch.dtype:
