@@ -9,6 +9,7 @@ processor, holding.py moves it. Only safetensors on this machine are read, and n
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -204,13 +205,13 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def unheard() -> Iterator[None]:
-    """Without what the libraries log beside errors."""
+    """Without what the libraries log: what matters of it they also raise, and we tell in one sentence."""
     import diffusers.utils.logging as theirs
     import transformers.utils.logging as also_theirs
 
     levels = [(library, library.get_verbosity()) for library in (theirs, also_theirs)]
     for library, _ in levels:
-        library.set_verbosity_error()
+        library.set_verbosity(logging.CRITICAL)
         library.disable_progress_bar()
     try:
         yield
