@@ -32,6 +32,7 @@ def test_a_hot_swapped_actor_has_the_pixels_of_one_loaded_anew(
     assert "| hot-swap, eager |" in capsys.readouterr().out
 
 
+@pytest.mark.soak
 def test_every_workload_has_a_figure(tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "flux,wan,claim-002,claim-004-sdxl,claim-004-sd15", "MagCache, eager")
     assert len(rows) == 6, [row["rung"] for row in rows]

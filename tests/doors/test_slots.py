@@ -63,6 +63,7 @@ def _all_slots() -> int:
     return limits()[GPU_LIMIT]
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_after_kill_9_of_who_held_every_slot_the_next_run_gets_them_all_at_once(home: Path) -> None:
     with _taking(home, _all_slots()) as (process, said):

@@ -132,6 +132,7 @@ def test_a_lora_of_another_family_is_refused_in_one_sentence_and_the_others_go_o
     assert night.exit_code == 3
 
 
+@pytest.mark.soak
 def test_what_is_made_is_not_made_again(night: Night, machine: Machine) -> None:
     again = machine.run("--only", "ava").films["ava"]
     assert again.status is Status.MADE and all(row.cached for row in again.stages), again

@@ -119,6 +119,7 @@ def test_two_events_with_the_same_lora_make_one_produce(house: House, folder: Pa
         shot(shown, "event-runs")
 
 
+@pytest.mark.soak
 def test_an_automation_that_could_not_start_its_run_is_noticed(house: House) -> None:
     event = {
         "id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": "prefect.automation.action.failed",
@@ -135,6 +136,7 @@ def test_an_automation_that_could_not_start_its_run_is_noticed(house: House) -> 
     house.wait("the failed automation to be told", told)
 
 
+@pytest.mark.soak
 def test_an_event_with_a_wrong_payload_is_noticed(house: House) -> None:
     event = as_event(LoraTrained(actor_id=AVA, lora="x"))
     event["payload"] = {"actor": AVA}                 # the fields are wrong: the flow says so
@@ -145,6 +147,7 @@ def test_an_event_with_a_wrong_payload_is_noticed(house: House) -> None:
     assert "payload.actor_id" in runs[0]["state"]["message"]
 
 
+@pytest.mark.soak
 def test_a_run_from_the_command_line_joins_the_running_server(house: House, manifest: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "callsheet.doors.cli", "run", str(manifest), "--json"],

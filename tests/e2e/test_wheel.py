@@ -73,6 +73,7 @@ def test_an_installed_wheel_makes_a_film(installed: Path, away: Path) -> None:
     assert probe(film).duration == pytest.approx(1.5, abs=1 / 24)
 
 
+@pytest.mark.soak
 def test_up_works_from_an_installed_wheel(installed: Path, away: Path) -> None:
     bundled = next((installed.parent / "lib").glob("python3*/site-packages/callsheet/_project"))
     with up(away, bundled / "manifests" / "examples" / "actors.csv", python=installed / "python") as house:

@@ -447,6 +447,7 @@ def test_cancelled_at_a_step_ends_there_and_the_pipeline_serves_the_next(models:
     assert painter.warm.counts()["loads"] == 1
 
 
+@pytest.mark.soak
 def test_a_load_that_takes_long_is_told_and_can_be_cancelled(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +475,7 @@ def test_a_load_that_takes_long_is_told_and_can_be_cancelled(
     assert painter.paint().files
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("model", [FLUX, SDXL])
 @pytest.mark.parametrize("held", ["casted", "group_offload"])
 def test_each_way_of_holding_a_model_swaps_loras_like_a_fresh_load(

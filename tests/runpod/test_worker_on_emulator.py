@@ -102,7 +102,7 @@ def test_a_pod_that_is_provisioned_for_ever_is_replaced(studio: Studio) -> None:
     assert len({row.provider_id for row in Ledger(studio.store).rows()}) == 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_the_pod_of_a_worker_that_is_gone_is_adopted_and_not_rented_again(studio: Studio, how: signal.Signals) -> None:
     run = studio.order(12)
     with studio.worker("first") as first:
@@ -183,6 +183,7 @@ def test_a_run_that_was_handed_out_to_a_worker_that_died_at_once_is_made_all_the
         studio.well_ended()
 
 
+@pytest.mark.soak
 def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_job(studio: Studio) -> None:
     endpoint = studio.endpoint()
     run = studio.order(8, mode="serverless", endpoint=endpoint)
@@ -199,7 +200,8 @@ def test_serverless_sends_the_run_to_the_endpoint_and_a_new_worker_adopts_its_jo
 
 @pytest.mark.parametrize(("template", "words"), [
     ({"PREFECT_API_URL": "https://prefect.other.example/api"}, "belong to https://prefect.other.example"),
-    ({}, "PREFECT_API_URL in the endpoint's template is required: set CALLSHEET_PREFECT_PUBLIC_URL"),
+    pytest.param({}, "PREFECT_API_URL in the endpoint's template is required: set CALLSHEET_PREFECT_PUBLIC_URL",
+                 marks=pytest.mark.soak),
 ], ids=["another", "none"])
 def test_an_endpoint_that_does_not_know_this_prefect_runs_nothing_and_says_why(
     studio: Studio, template: dict[str, str], words: str
