@@ -253,7 +253,8 @@ def test_a_minute_without_the_provider_at_the_endpoint(studio: Renting, tmp_path
     assert_all_made(made, 4)
     settle_left(studio)
     assert_nothing_is_open(studio)
-    assert_submits_within_p2(studio, kills=0)
+    # Who is killed may have taken a job and not said so: its worker then finds the attempt closed, and renders nothing.
+    assert_submits_within_p2(studio, kills=2 if how == "killed" else 0)
     assert_attempts_ended_once(studio)
     assert_bill_is_bounded(studio)
     assert digests(studio.delivery) == made_here(studio, manifest, tmp_path / "here")

@@ -371,7 +371,9 @@ def test_a_job_that_vanished_is_looked_for_in_the_store_first(rental: Rental) ->
     recipe = fresh()
     rental.emulator.inject(K.VANISHED, where=key_of(recipe))
     assert not rental.make(recipe).error
-    rental.assert_paid(recipe, LOST, jobs=1)
+    ends = rental.ends(recipe)
+    assert ends in ([LOST], [MADE]), "made: the store had it by the time the provider was asked"
+    rental.assert_paid(recipe, *ends, jobs=1)
     assert rental.results(recipe) == 1
 
 
