@@ -133,11 +133,11 @@ def upload(
         DeliveredFile(source=recipe.ref(), key=keys.poster(actor.id, actor.user_id, recipe.fingerprint))
         for actor, recipe in zip(order.cast, posters, strict=bool(posters))
     ]
-    lead = order.cast[0].id                           # a guest's takes are delivered with the guest's own film
+    leads = {actor.id for actor in order.cast[:1]}    # a guest's takes are delivered with the guest's own film
     files += [
         DeliveredFile(source=recipe.ref(), key=keys.take(who, n))
         for (who, n), recipe in takes.items()
-        if who == lead
+        if who in leads
     ]
     return UploadRecipe(label=order.title, destination=destination, files=tuple(files))
 

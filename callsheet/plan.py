@@ -17,7 +17,7 @@ from callsheet import cutting, finishing
 from callsheet.cues import cues_for
 from callsheet.fallback import DRAWN, Picture, settled
 from callsheet.film import Film, order_fingerprint
-from callsheet.models import Cue, Line, Order, Scene, SpokenWord
+from callsheet.models import Actor, Cue, Line, Order, Scene, SpokenWord
 from callsheet.persona import (
     clip_cfg,
     clip_loras,
@@ -33,7 +33,7 @@ from callsheet.persona import (
 )
 from callsheet.presets import GENERATE, generation_size
 from callsheet.prompts import negative_prompt, segment_prompt
-from callsheet.recipe import Recipe
+from callsheet.recipe import Recipe, Ref
 from callsheet.recipes import (
     AlignRecipe,
     Choices,
@@ -217,12 +217,12 @@ class _Planner:
         width, height = generation_size(
             order.generate.px or profile.px, order.delivered.width, order.delivered.height
         )
-        start = previous or takes.get((actors[0].id, nearest_take(scene, order.takes) if order.takes else 0))
+        first_frame = previous.ref("last_frame") if previous else self._first_picture(scene, actors, takes)
         return SegmentRecipe(
             label=f"scene {when.index + 1}, segment {part.index + 1}",
             engine=self.choices.clips,
             scene=scene.prompt,
-            prompt=segment_prompt(scene, actors),
+            prompt=segment_prompt(scene, actors) if actors else scene.prompt,    # nobody has a face or a side
             negative=negative_prompt(actors),
             width=width,
             height=height,
@@ -230,7 +230,7 @@ class _Planner:
             steps=clip_steps(order, self.choices),
             cfg=clip_cfg(order, self.choices),
             loras=clip_loras(actors, self.choices),
-            first_frame=start.ref("last_frame") if start else first_picture(order, actors[0], self.choices),
+            first_frame=first_frame,
             start_frame=part.raw_start,
             emotion=scene.emotion,
             angle=scene.angle,
@@ -238,6 +238,15 @@ class _Planner:
             margin=margin(order, self.choices),
             seed=seed_for(order.seed, "scene", when.index, *((scene.retake,) if scene.retake else ())),
         )
+
+    def _first_picture(
+        self, scene: Scene, actors: Sequence[Actor], takes: Mapping[tuple[str, int], TakeRecipe]
+    ) -> Ref | None:
+        """What a scene starts from: the nearest take of its first actor, else the poster; None: from its words."""
+        if not actors:
+            return None
+        take = takes.get((actors[0].id, nearest_take(scene, self.order.takes) if self.order.takes else 0))
+        return take.ref("last_frame") if take else first_picture(self.order, actors[0], self.choices)
 
     def _lipsync(self, segment: SegmentRecipe, when: SceneTime, part: SegmentTime) -> LipsyncRecipe | None:
         begins = self.time.seconds_at(part.film_frame - when.start)

@@ -16,7 +16,7 @@ from functools import cache
 from callsheet import plan
 from callsheet.alignment import words_in
 from callsheet.engines.configured import configured
-from callsheet.errors import CallsheetError, DrawnRefused
+from callsheet.errors import CallsheetError, DrawnRefused, NoImageModels
 from callsheet.fallback import DRAWN, Fault, Picture, after, allowed, fault, takes_as_much, told
 from callsheet.film import Film
 from callsheet.models import Fallback, Order, SpokenWord
@@ -167,6 +167,24 @@ def insist_on_generated(film: Film) -> None:
                                asked=film.choices.clips.name)
 
 
+def insist_on_engine(film: Film) -> None:
+    """Before anything is made: an engine that generates, unless the policy allows drawn pictures. Raises NoImageModels.
+    """
+    run = current()
+    if film.choices.clips.name != DRAWN or policy_of(film.order, run) is Fallback.PLACEHOLDER:
+        return
+    named = film.order.generate.engine == "auto" and run.settings.engine == DRAWN
+    raise NoImageModels(
+        engine=DRAWN, what=film.order.title, detail=f"CALLSHEET_ENGINE is {DRAWN}" if named else _why_drawn(run),
+        remedy=f"{NoImageModels.remedy}, or set use_ai_generation to false",
+    )
+
+
+def _why_drawn(run: Run) -> str:
+    there = configured(run.settings)
+    return f"{' and '.join(there)} cannot work here" if there else "no engine for pictures is configured here"
+
+
 def drawn_here(film: Film) -> AbstractContextManager[None]:
     """What is called inside draws in this process what stands in for something, and its lips: no job is paid for
     that.
@@ -185,6 +203,4 @@ def drawn_for_want(film: Film) -> tuple[str, ...]:
     run = current()
     if film.choices.clips.name != DRAWN or {film.order.generate.engine, run.settings.engine or "auto"} != {"auto"}:
         return ()
-    there = configured(run.settings)
-    why = f"{' and '.join(there)} cannot work here" if there else "no engine for pictures is configured here"
-    return (f"drawn by the placeholder: {why}",)
+    return (f"drawn by the placeholder: {_why_drawn(run)}",)

@@ -49,6 +49,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "poster_frame": {"actor_id": "0001_european_20_female", "character_lora_name": "0001_european_20_female"},
     "segment": {"prompt": "waves"},
     "animation": {"prompt": "waves", "character": "temo"},
+    "frames": {"prompts": ["waves"]},
 }
 """The fewest fields of each job type."""
 

@@ -67,13 +67,14 @@ def _run(request: AnyRequest) -> Reply:
 def flow_of(request: AnyRequest) -> Any:
     """The flow that runs a request of this type."""
     from flows.animation import animation
+    from flows.frames import frames
     from flows.lipsync_only import lipsync_only
     from flows.persona_build import persona_build
     from flows.poster_frame import poster_frame
     from flows.segment import segment
     from flows.video_render import video_render
 
-    flows = (animation, lipsync_only, persona_build, poster_frame, segment, video_render)
+    flows = (animation, frames, lipsync_only, persona_build, poster_frame, segment, video_render)
     return next(flow for flow in flows if flow.name == request.job_type)
 
 

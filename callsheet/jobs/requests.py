@@ -15,6 +15,7 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from callsheet.jobs.base import Character, Job, JobRate, Request, Seed, Side, Source, Tier
+from callsheet.jobs.frames import Frames
 from callsheet.models import DEFAULT_TAKES, CaptionStyle, Cue, Ducking, Format, Poster, TakeSpec
 from callsheet.presets import MAX_SEGMENT_FRAMES, Door, Quality, quality_from
 from callsheet.units import Frozen, Pixels, Seconds, Slug, Volume
@@ -230,10 +231,10 @@ class Animation(Shot):
         return self
 
 
-AnyRequest = LipsyncOnly | VideoRender | PersonaBuild | PosterFrame | Segment | Animation
+AnyRequest = LipsyncOnly | VideoRender | PersonaBuild | PosterFrame | Segment | Animation | Frames
 
 JOBS: Mapping[str, type[AnyRequest]] = MappingProxyType({
     model.model_fields["job_type"].default: model
-    for model in (LipsyncOnly, VideoRender, PersonaBuild, PosterFrame, Segment, Animation)
+    for model in (LipsyncOnly, VideoRender, PersonaBuild, PosterFrame, Segment, Animation, Frames)
 })
 """Job type -> its request."""

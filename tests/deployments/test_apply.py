@@ -90,7 +90,7 @@ def test_a_deployment_that_was_paused_stays_paused_and_no_other_is(twice: tuple[
 @pytest.mark.slow
 def test_applying_again_adds_no_deployment_automation_or_limit_and_changes_no_limit(twice: tuple[Seen, Seen]) -> None:
     before, after = twice
-    assert len(before.deployments) == 13, sorted(before.deployments)
+    assert len(before.deployments) == 14, sorted(before.deployments)
     assert len(before.automations) == 3, before.automations
     assert after.automations == before.automations
     assert after.limits == before.limits

@@ -1,4 +1,4 @@
-"""The six jobs as real flows: what they deliver, what they reply, and that nothing is made twice."""
+"""The seven jobs as real flows: what they deliver, what they reply, and that nothing is made twice."""
 
 from __future__ import annotations
 
@@ -205,11 +205,26 @@ def test_an_animation_without_dialogue_has_exactly_its_frames(home: Path) -> Non
     assert "lipsync" not in {stage for stage, _ in stages}
 
 
+def test_prompts_become_a_video_in_the_tiers_size_that_tells_who_made_each(home: Path) -> None:
+    reply, stages = run(example("frames"))
+    folder = (home / "delivery/videos/example_frames").as_uri()
+    assert reply.output == {"video": f"{folder}/final.mp4", "thumbnail": f"{folder}/thumbnail.jpg"}
+    assert reply.metadata == {
+        "job_id": "example_frames", "quality": "draft", "transition": "crossfade", "frames": 72, "duration": 3.0,
+        "width": 854, "height": 480, "fps": 24, "seed": 42,
+        "engines": [{"prompt": prompt, "engine": "placeholder", "model": ""}
+                    for prompt in example("frames")["input"]["prompts"]]}
+    made = video(reply)
+    assert (made.frames, made.width, made.height, made.fps) == (72, 854, 480, 24)
+    assert [stage for stage, _ in stages].count("segments") == 2
+    assert reply.warnings == (), "drawn pictures were asked for"
+
+
 # ---- made once
 
 
 @pytest.mark.parametrize(
-    "job_type", ["lipsync_only", "video_render", "persona_build", "poster_frame", "segment", "animation"])
+    "job_type", ["lipsync_only", "video_render", "persona_build", "poster_frame", "segment", "animation", "frames"])
 def test_a_second_identical_job_is_all_cached(job_type: str, home: Path) -> None:
     first, _ = run(example(job_type))
     second, stages = run(example(job_type))
