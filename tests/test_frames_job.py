@@ -73,6 +73,7 @@ def test_qualities_and_transitions_are_read_in_any_case(word: str) -> None:
     ({"duration_per_frame": 4.6}, "input", "duration_per_frame 4.6 is over 4.5"),
     ({"prompts": ["a", "b"], "duration_per_frame": 5}, "input", "is over 4.75"),
     ({"prompts": "a", "duration_per_frame": 5.1}, "input.duration_per_frame", "is over 5"),
+    ({"duration_per_frame": 0.5}, "input", "is under 0.567: transitions take 0.5 s of it"),
     ({"engine": "placeholder"}, "input", "set use_ai_generation to false"),
     ({"engine": "diffusers", "use_ai_generation": False}, "input", "leave one of them out"),
     ({"width": 62}, "input.width", "is under 64"),
@@ -104,6 +105,14 @@ def test_the_longest_scenes_are_still_one_clip_each() -> None:
         for quality in ("draft", "standard", "premium"):
             film = planned(prompts=SCENES[:count], duration_per_frame=seconds, quality=quality)
             assert len(film.segments) == count, f"{len(film.segments)} clips for {count} scenes of {seconds} s"
+
+
+@pytest.mark.parametrize("fps", [12, 24, "29.97", 30, 60])
+def test_the_shortest_scenes_that_are_accepted_hold_their_transitions(fps: object) -> None:
+    for count, seconds in ((1, 0.2), (2, 0.25), (3, 0.5), (5, 0.5)):
+        accepted = seconds + (2 / float(str(fps)) if count > 1 else 0) + 0.001
+        film = planned(prompts=["a"] * count, duration_per_frame=accepted, quality="draft", fps=fps)
+        assert len(film.segments) == count
 
 
 def test_its_steps_and_guidance_beat_the_tiers_and_the_models() -> None:

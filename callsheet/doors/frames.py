@@ -15,6 +15,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -105,7 +106,7 @@ def frames_to_video(
     from tasks.direct import direct
     from tasks.run import Seen, watching
 
-    request = _request(prompts=prompts if isinstance(prompts, str) else list(prompts), **fields)
+    request = _request(prompts=prompts, **fields)
     seen: list[Seen] = []
     with direct(progress), watching(seen.append):
         reply = frames.fn(request)
@@ -115,7 +116,8 @@ def frames_to_video(
 
 
 def _request(**fields: Any) -> Frames:
-    request = read_request({"input": {**fields, "job_type": "frames"}})
+    plain = {name: str(value) if isinstance(value, Fraction) else value for name, value in fields.items()}
+    request = read_request({"input": {**plain, "job_type": "frames"}})
     assert isinstance(request, Frames)
     return request
 

@@ -66,7 +66,13 @@ class Frames(Job):
     @model_validator(mode="after")
     def _fits_into_clips(self) -> Self:
         joined = min(2, len(self.prompts) - 1)        # ends of the scene that has most of them
-        longest = CLIP_S - joined * Transition().seconds / 2
+        handles = joined * Transition().seconds / 2
+        longest, shortest = CLIP_S - handles, handles + float(2 / self.format.fps)
+        if joined and self.duration_per_frame < shortest:
+            raise Mistaken(
+                f"duration_per_frame {self.duration_per_frame:g} is under {shortest:.3g}: transitions take "
+                f"{handles:g} s of it", "use more seconds a scene",
+            )
         if self.duration_per_frame > longest:
             raise Mistaken(
                 f"duration_per_frame {self.duration_per_frame:g} is over {longest:g}: a clip holds {CLIP_S:g} s, "

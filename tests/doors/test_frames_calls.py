@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ def test_a_film_that_is_delivered_elsewhere_is_fetched(home: Path, monkeypatch: 
 
     monkeypatch.setattr(frames, "_local", lambda url: None)
     assert probe(video("a pier", job_id="away")["file_path"]).frames == 14
+
+
+def test_what_python_calls_may_bring_is_read_or_refused_by_name(home: Path) -> None:
+    assert video("a pier", fps=Fraction(30000, 1001))["metadata"]["fps"] == 29.97
+    for fields, said in (({"prompts": 5}, "input.prompts"), ({"prompts": ["a"], "steps": 5}, "input.steps")):
+        with pytest.raises(RequestInvalid, match=said):
+            frames_to_video(**fields)
 
 
 @pytest.mark.parametrize("index", [-1, 72, 1.0, True])
