@@ -11,7 +11,7 @@ from datetime import datetime
 from html import escape
 from urllib.parse import quote
 
-from callsheet.production import Production, Status
+from callsheet.production import Production, Status, in_short
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #f6f5f2; --ink: #1d1d1f; --card: #fff; --soft: #6b6b70; --line: #e2e0da;
@@ -87,7 +87,7 @@ def _card(p: Production, base: str, texts: Mapping[str, str]) -> str:
         f'<video src="{_link(url, base)}#t=2.5" muted loop playsinline preload="metadata" tabindex="0" {_PLAY}></video>'
         for url in p.takes.get(p.actor_id, ())
     )
-    notes = "".join(f"<p class=waiting>{escape(str(note))}</p>" for note in (*p.fallbacks, *p.warnings))
+    notes = "".join(f"<p class=waiting>{escape(str(note))}</p>" for note in (*in_short(p.fallbacks), *p.warnings))
     return f"""<article>
 <video class="film" style="aspect-ratio: {size}" controls playsinline preload="metadata"
  poster="{_link(p.thumbnail, base)}" src="{_link(p.video, base)}">{track}</video>

@@ -175,5 +175,6 @@ def _in_place(asked: Picture, instead: Instead, order: Order, choices: Choices) 
 
 
 def told(recipe: Picture) -> str:
-    """What makes a picture, for people: `diffusers wan2.2-ti2v-5b, 768x768`."""
-    return f"{' '.join(filter(None, (recipe.engine.name, recipe.engine.model)))}, {recipe.width}x{recipe.height}"
+    """What makes a picture, for people: `diffusers wan2.2-ti2v-5b, 768x768`. Nothing draws by a model."""
+    model = "" if recipe.engine.name == DRAWN else recipe.engine.model
+    return f"{' '.join(filter(None, (recipe.engine.name, model)))}, {recipe.width}x{recipe.height}"

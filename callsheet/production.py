@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -44,6 +46,23 @@ class FellBack(Frozen):
 
     def __str__(self) -> str:
         return f"{self.stage} {self.label}: made by {self.made} instead of {self.asked}, because {self.why}"
+
+
+def in_short(fell: Iterable[FellBack]) -> tuple[str, ...]:
+    """For people: one sentence for all that the same engine made in place of the same one, for the same reason."""
+    groups: dict[tuple[str, ...], list[FellBack]] = {}
+    for one in fell:
+        asked, made = (text.partition(" ")[0].rstrip(",") for text in (one.asked, one.made))
+        groups.setdefault((asked, made, one.why), []).append(one)
+    return tuple(
+        str(alike[0]) if len(alike) == 1 else f"{_counted(alike)}: made by {made} instead of {asked}, because {why}"
+        for (asked, made, why), alike in groups.items()
+    )
+
+
+def _counted(alike: Sequence[FellBack]) -> str:
+    counts = Counter(one.stage for one in alike)
+    return ", ".join(f"{count} {stage}" if count > 1 else stage for stage, count in counts.items())
 
 
 class Status(StrEnum):

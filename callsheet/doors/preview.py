@@ -20,7 +20,7 @@ from callsheet.media.retakes import Attempt, best, recorded, retake
 from callsheet.models import CheckPolicy, Order
 from callsheet.plan import alignment, film, lines
 from callsheet.pricing import Estimate
-from callsheet.production import FellBack
+from callsheet.production import FellBack, in_short
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
@@ -200,8 +200,8 @@ def show(out: Console, plans: Sequence[FilmPlan], waiting: Sequence[tuple[str, s
         table = Table(box=None, pad_edge=True, show_header=False)
         for trouble in plan.troubles:
             out.print(f"  [red]✗[/] {escape(trouble)}")
-        for one in plan.fallbacks:
-            out.print(f"  [yellow]![/] {escape(str(one))}")
+        for sentence in in_short(plan.fallbacks):
+            out.print(f"  [yellow]![/] {escape(sentence)}")
         for stage in plan.stages:
             if not stage.to_make:
                 table.add_row(stage.stage, "[green]made already[/]", str(stage.made), "")

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from callsheet.errors import CallsheetError, ManifestInvalid
-from callsheet.production import Production, Status
+from callsheet.production import Production, Status, in_short
 from callsheet.recipe import Stage
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def productions(out: Console, made: Sequence[Production], seconds: float, sheet:
             out.print(f"[bold]{escape(p.title)}[/]  {place(p.video)}")
         elif p.error:
             out.print(f"[{STYLES[p.status]}]{p.actor_id}[/]  {escape(p.error)}")
-        for one in p.fallbacks:
-            out.print(f"  [yellow]![/] {escape(str(one))}")
+        for sentence in in_short(p.fallbacks):
+            out.print(f"  [yellow]![/] {escape(sentence)}")
         for warning in p.warnings:
             out.print(f"  [yellow]![/] {escape(warning)}")
     if sheet:

@@ -92,7 +92,8 @@ def choose(
         ability = engine.able()
         if ability.able:
             return engine
-        reasons.append((f"{each}: {ability.reason}", ability.remedy))
+        # Who is named alone stands before the reason already.
+        reasons.append((ability.reason if wanted == each else f"{each}: {ability.reason}", ability.remedy))
     raise EngineNotHere(
         engine=wanted,
         what="pictures",
