@@ -236,12 +236,21 @@ def test_a_run_that_may_not_look_ends_and_its_job_is_settled_later(rental: Renta
 def test_a_provider_that_is_silent_for_too_long_is_told_and_nothing_is_paid_twice(rental: Rental) -> None:
     rental.hurry(silence_s=0.5)
     recipe = a_long_clip(next(SEEDS))
-    rental.emulator.inject(K.DOWN, where=STATUS, seconds=20)    # from now on: a busy machine takes a while to submit
-    began = time.monotonic()
+    began = 0.0
+
+    def go_silent() -> None:
+        nonlocal began
+        wait_for(lambda: rental.jobs(recipe), "the job is there")        # a busy machine takes a while to submit
+        began = time.monotonic()
+        rental.emulator.inject(K.DOWN, where=STATUS, seconds=3)
+
+    silence = threading.Thread(target=go_silent)
+    silence.start()
     told = rental.make(recipe)
     assert type(told.error) is ProviderError and f"GET /{rental.endpoint}/status/" in told.words
     assert rental.ends(recipe) == []
-    wait_for(lambda: time.monotonic() - began > 21, "it is up again")
+    silence.join()
+    wait_for(lambda: time.monotonic() - began > 3.2, "it is up again")
     assert not rental.make(recipe).error, "the same job is waited for"
     rental.assert_paid(recipe, MADE, jobs=1)
 

@@ -33,6 +33,7 @@ def interrupt_soon() -> None:
     def send() -> None:
         while not programs():
             time.sleep(0.02)
+        time.sleep(0.3)                               # it is there a moment before whoever starts it can wait for it
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=send).start()
