@@ -37,14 +37,7 @@ def enlarge_clip(recipe: UpscaleRecipe, room: Room, engine: str, enlarge: Enlarg
                 room.progress(min(done / expected, 1.0) if expected else 0.0, f"frame {done}")
     return Outcome(
         files={"main": main},
-        facts={
-            "frames": done,
-            "fps": str(picture.fps),
-            "duration": float(done / picture.fps),
-            "width": picture.width,
-            "height": picture.height,
-            "factor": recipe.factor,
-        },
+        facts={**picture.facts(done), "factor": recipe.factor},
         made_by=engine,
     )
 

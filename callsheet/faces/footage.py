@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -36,6 +36,13 @@ class Picture:
     @property
     def frame_bytes(self) -> int:
         return self.width * self.height * 3 // 2
+
+    def facts(self, frames: int) -> dict[str, Any]:
+        """What is recorded of a clip of so many frames."""
+        return {
+            "frames": frames, "fps": str(self.fps), "duration": float(frames / self.fps), "width": self.width,
+            "height": self.height,
+        }
 
 
 def planes_of(raw: bytes, picture: Picture) -> Planes:

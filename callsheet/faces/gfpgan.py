@@ -88,14 +88,7 @@ class Gfpgan:
                         room.progress(_SEEN + (1 - _SEEN) * min(done / len(meshes), 1.0), f"frame {done}")
         return Outcome(
             files={"main": main},
-            facts={
-                "frames": done,
-                "fps": str(picture.fps),
-                "duration": float(done / picture.fps),
-                "width": picture.width,
-                "height": picture.height,
-                "faces": sum(bool(each) for each in meshes),
-            },
+            facts={**picture.facts(done), "faces": sum(bool(each) for each in meshes)},
             made_by=name,
         )
 

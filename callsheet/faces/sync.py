@@ -70,14 +70,7 @@ def sync(recipe: LipsyncRecipe, room: Room, engine: str, voices: Voices, cast: C
                     room.progress(min(done / expected, 1.0) if expected else 0.0, f"frame {done}")
     return Outcome(
         files={"main": main},
-        facts={
-            "frames": done,
-            "fps": str(picture.fps),
-            "duration": float(done / picture.fps),
-            "width": picture.width,
-            "height": picture.height,
-            **voices.facts(),
-        },
+        facts={**picture.facts(done), **voices.facts()},
         made_by=engine,
         warnings=cast.warnings(),
     )
