@@ -100,12 +100,13 @@ def test_one_pod_made_the_gpu_half_and_is_gone(pod: Night) -> None:
     assert all(each["deleted"] is not None for each in pod.pods)
 
 
+@pytest.mark.soak
 def test_one_job_of_the_endpoint_made_the_gpu_half(serverless: Night) -> None:
     assert {p.status for p in serverless.made.values()} == {Status.MADE}, serverless.words
     assert [job["state"] for job in serverless.jobs] == ["COMPLETED"] and not serverless.pods
 
 
-@pytest.mark.parametrize("mode", ["pod", "serverless"])
+@pytest.mark.parametrize("mode", ["pod", pytest.param("serverless", marks=pytest.mark.soak)])
 def test_the_ledger_tells_what_the_machines_seconds_went_into(mode: str, request: pytest.FixtureRequest) -> None:
     night: Night = request.getfixturevalue(mode)
     work = [row for row in night.rows if row.kind is Kind.WORK]
@@ -115,7 +116,7 @@ def test_the_ledger_tells_what_the_machines_seconds_went_into(mode: str, request
     assert all(p.cost_usd > 0 for p in night.made.values())
 
 
-@pytest.mark.parametrize("mode", ["pod", "serverless"])
+@pytest.mark.parametrize("mode", ["pod", pytest.param("serverless", marks=pytest.mark.soak)])
 def test_estimate_bill_and_upper_bound_are_in_that_order(mode: str, request: pytest.FixtureRequest) -> None:
     night: Night = request.getfixturevalue(mode)
     bill = sum(life["usd"] for life in night.bill)
@@ -123,6 +124,7 @@ def test_estimate_bill_and_upper_bound_are_in_that_order(mode: str, request: pyt
     assert bill <= sum(row.upper_usd for row in night.rows) + 1e-9
 
 
+@pytest.mark.soak
 def test_a_night_whose_films_are_made_rents_nothing(studio: Studio, pod: Night, serverless: Night) -> None:
     before = studio.rented.emulator.state()
     code, made, words = studio.rented.run(str(studio.manifest), "--gpu", "pool")

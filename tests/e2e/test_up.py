@@ -161,6 +161,7 @@ def test_a_run_from_the_command_line_joins_the_running_server(house: House, mani
     assert names.count("batch of night") >= 2
 
 
+@pytest.mark.soak
 def test_it_stops_cleanly_and_finds_its_data_the_next_day(house: House, folder: Path, manifest: Path) -> None:
     """The last test of the module: it ends the house and opens it again."""
     ids = {run["id"] for run in house.runs("batch/nightly")}

@@ -136,6 +136,7 @@ def test_what_the_pipeline_did_is_in_the_record(models: Path, tmp_path: Path) ->
     assert facts["plan"].startswith("full: ") and facts["model"] == FLUX
 
 
+@pytest.mark.soak
 def test_a_lora_of_more_layers_or_a_larger_rank_is_loaded_anew_with_the_same_pixels(
     models: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_several_characters_each_add_their_own(painter: Painter) -> None:
     assert apart(both, painter.pixels(loras=(style, leo))) > 1
 
 
+@pytest.mark.soak
 def test_after_a_stack_was_loaded_a_poster_without_one_is_the_base_models_own(models: Path, tmp_path: Path) -> None:
     painter = Painter(tmp_path, models)
     own = painter.digest()
@@ -182,6 +184,7 @@ def test_after_a_stack_was_loaded_a_poster_without_one_is_the_base_models_own(mo
     assert painter.digest() == own
 
 
+@pytest.mark.soak
 def test_posters_that_are_made_together_equal_those_made_one_by_one(painter: Painter) -> None:
     loras = stack(painter, 2)
     recipes = [painter.recipe(loras=loras, prompt=f"Ava {word}", seed=seed)
@@ -353,6 +356,7 @@ def test_a_loras_own_scale_in_its_metadata_is_heeded(painter: Painter, tmp_path:
     assert apart(scaled, quarter) < 0.5 < apart(scaled, painter.pixels(loras=(painter.use(AVA, source),)))
 
 
+@pytest.mark.soak
 def test_what_a_lora_did_to_the_text_encoder_does_not_stay_for_the_next_actor(models: Path, tmp_path: Path) -> None:
     from tests.tiny.loras import UNET_LAYERS
     from tests.tiny.loras import lora as write
@@ -375,6 +379,7 @@ def out_of_memory(*_: Any) -> Any:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
+@pytest.mark.soak
 def test_out_of_memory_while_loading_is_said_so_and_frees_everything(models: Path, tmp_path: Path) -> None:
     painter = Painter(tmp_path, models, Warm(loader=out_of_memory))
     with pytest.raises(OutOfMemory, match="diffusers has too little memory for flux1-dev .*choose a") as caught:
@@ -408,6 +413,7 @@ def test_broken_weights_are_named_with_the_command_that_fetches_them(models: Pat
     assert not caught.value.retryable and "\n" not in str(caught.value)
 
 
+@pytest.mark.soak
 def test_whatever_else_a_library_raises_is_one_of_our_errors_and_the_next_poster_is_made(
     models: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_its_weights_are_loaded_and_restore_a_face_where_it_is(models: Path, tmp
     assert changed[80:110, 112:144].mean() > 5 * max(1.0, float(changed[:30, :30].mean())), changed[80:110].mean()
 
 
+@pytest.mark.soak
 def test_the_same_face_gives_the_same_pixels(models: Path) -> None:
     network = open_gfpgan(models / "facerestore_models" / "GFPGANv1.4.pth", "cpu")
     face = np.asarray(portrait(512, 512))[None]

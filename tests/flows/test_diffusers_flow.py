@@ -118,6 +118,7 @@ def test_the_plan_is_the_runs_before_and_after_it_and_so_is_that_of_a_machine_wi
         assert fingerprints(prepared(sent)) == before and not unmade(film)
 
 
+@pytest.mark.soak
 def test_the_characters_strength_reaches_the_poster_and_through_it_every_clip(home: Path) -> None:
     loud, quiet = (digests(shot(order(home, strength))[1]) for strength in (1.0, 0.0))
     assert all(loud[label]["main"] != quiet[label]["main"] for label in loud)

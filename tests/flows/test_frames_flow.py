@@ -51,6 +51,7 @@ def test_a_frame_is_the_one_that_a_video_of_its_prompt_shows_and_is_made_once(ho
     assert shown < first and shown < 12, f"{shown:.1f} from frame 60, {first:.1f} from frame 0"
 
 
+@pytest.mark.soak
 def test_steps_guidance_and_words_reach_the_model(home: Path) -> None:
     fields = {**TINY, "model": "animatediff-sd15", "steps": 2}
     first = frame("a pier", **fields)
