@@ -58,7 +58,7 @@ MODELS: tuple[BaseModel, ...] = (
     BaseModel(name="animatediff-sd15", kind="clip", family=Family.SD15, weights=("sd15", "motion-sd15"), gib=3.7,
               steps=50, cfg=12.0, extras=("control-sd15",), follows=True, controlled=True),
 )
-"""Best first within a family and kind. Sizes are sums of the bf16 parts in docs/benchmarks.md."""
+"""Best first within a family and kind. Sizes are reckoned from the parts' parameters in bf16, none was measured."""
 
 
 def base_model(name: str) -> BaseModel:

@@ -12,7 +12,7 @@ from callsheet.media.retakes import Attempt, told
 from callsheet.production import Production, StageRow, Status
 from callsheet.recipe import Recipe, Stage
 from callsheet.store.records import Record
-from tasks.casting import unseen
+from tasks.casting import unrestored, unseen
 from tasks.fallback import drawn_for_want, fallbacks
 from tasks.run import Run, current
 from tasks.spending import cost_of
@@ -44,7 +44,7 @@ def account(film: Film, attempts: Sequence[Attempt] = (), estimate_usd: float = 
         stems={name: urls[keys.stem(film.job_id, name)] for name in keys.STEMS if film.mix.stems},
         stages=(*(_row(run, recipe, record) for recipe, record in found), *_rejected(run, film, attempts)),
         warnings=tuple(dict.fromkeys((
-            *told(attempts, film), *drawn_for_want(film), *unseen(film),
+            *told(attempts, film), *drawn_for_want(film), *unseen(film), *unrestored(film, run.settings),
             *(warning for _, record in found for warning in record.warnings),
         ))),
         fallbacks=fallbacks(film),

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from callsheet.base_models import base_model
 from callsheet.engines.base import Asked, Casting, ClipEngine
 from callsheet.errors import CallsheetError, EngineUnable, FileMissing, WrongFamily
+from callsheet.faces.choose import choose_restorer
 from callsheet.fallback import DRAWN
 from callsheet.lora.inspect import find_lora, inspect
 from callsheet.models import Actor, Family, Order, SourceFile
 from callsheet.persona import train_complete
+from callsheet.presets import Quality
 
 if TYPE_CHECKING:
     from callsheet.film import Film
+    from callsheet.settings import Settings
     from tasks.run import Run
 
 
@@ -99,6 +102,19 @@ def unseen(film: Film) -> tuple[str, ...]:
                 f"LoRA, and the picture it starts from shows {first.display_name}"
             )
     return tuple(warnings)
+
+
+def unrestored(film: Film, settings: Settings) -> tuple[str, ...]:
+    """A warning where faces of generated clips would be restored, and nothing here is able to."""
+    order, chosen = film.order, film.choices
+    wanted = order.generate.restore == "auto" and order.quality is not Quality.DRAFT and chosen.clips.name != DRAWN
+    if not wanted or chosen.restore is not None:
+        return ()
+    try:
+        choose_restorer("auto", settings)
+    except EngineUnable as error:
+        return (f"faces are not restored ({error.facts['detail']})",)
+    return ()
 
 
 def style(order: Order, engine: ClipEngine, model: str, run: Run) -> SourceFile | None:

@@ -15,7 +15,7 @@ from callsheet.engines.base import ClipEngine
 from callsheet.engines.choose import choose as choose_clips
 from callsheet.engines.choose import choose_for
 from callsheet.errors import Cancelled
-from callsheet.faces.choose import RESTORERS, choose_restorer, choose_upscaler
+from callsheet.faces.choose import best_restorer, choose_restorer, choose_upscaler
 from callsheet.faces.choose import choose as choose_lipsync
 from callsheet.fallback import DRAWN
 from callsheet.models import Actor, Gpu, Order, Purse
@@ -116,9 +116,8 @@ class Run:
         asked = order.generate.restore
         if asked == "off" or clips.has_mouths or (asked == "auto" and order.quality is Quality.DRAFT):
             return None
-        able = bool(self.settings.restore) or any(not each(self.settings).able() for each in RESTORERS.values())
-        if asked == "auto" and not able:
-            return None                               # nothing here restores faces, and nobody insisted
+        if asked == "auto" and not self.settings.restore:
+            return best_restorer(self.settings)       # maybe none: nobody insisted, and the account tells it
         return choose_restorer(asked, self.settings, self.elsewhere).id
 
 

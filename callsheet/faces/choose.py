@@ -130,8 +130,10 @@ def choose_upscaler(name: str = "auto", settings: Settings | None = None, elsewh
 
 
 def best_restorer(settings: Settings) -> EngineId | None:
-    """For who takes restored faces where they can be had: the best engine that is able here, None where none is."""
-    return _best(RESTORERS, settings)
+    """For who takes restored faces where they can be had: what the settings name, else the best engine that is able
+    here, None where none is. Raises EngineUnable for one that is named and not able.
+    """
+    return choose_restorer("auto", settings).id if settings.restore else _best(RESTORERS, settings)
 
 
 def quick_upscaler(settings: Settings) -> EngineId | None:

@@ -110,3 +110,8 @@ def test_jobs_take_restored_faces_and_quick_enlargement_only_where_they_can_be_h
         pytest.skip(reason)
     found = (best_restorer(settings_for(tmp_path)), quick_upscaler(settings_for(tmp_path)))
     assert [each.name for each in found if each] == ["gfpgan", "realesrgan_gpu"]
+
+
+def test_a_restorer_that_the_settings_name_is_not_left_out_quietly(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnable, match="gfpgan"):
+        best_restorer(settings_for(tmp_path, CALLSHEET_RESTORE="gfpgan"))

@@ -1,13 +1,17 @@
-"""Who is in a scene by words alone is told, and nobody else."""
+"""Who is in a scene by words alone is told, and nobody else; and that faces are left as they are."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from callsheet.jobs.inputs import ClipEngines
-from callsheet.models import Order, Scene
+from callsheet.models import Generate, Order, Scene
+from callsheet.presets import Quality
 from callsheet.recipes import EngineId
-from tasks.casting import unseen
+from callsheet.settings import Settings
+from tasks.casting import unrestored, unseen
 from tests.test_plan import AVA, CHOICES, LEO, film
 
 WAN = EngineId(name="diffusers", version=1, model="wan2.2-ti2v-5b")
@@ -35,3 +39,13 @@ def test_a_job_tells_whose_lora_was_named_and_is_not_used() -> None:
     assert engines.warnings() == (
         "ava: wan2.2-ti2v-5b does not load the LoRA, only what the clip starts from can show who it is",
     )
+
+
+def test_a_generated_film_whose_faces_nothing_can_restore_says_so(tmp_path: Path) -> None:
+    settings = Settings.load({"CALLSHEET_MODELS": str(tmp_path)})
+    [told] = unrestored(film(ORDER, BOTH), settings)
+    assert told.startswith("faces are not restored (gfpgan: ")
+    for change in ({"quality": Quality.DRAFT}, {"generate": Generate(restore="off")}):
+        assert unrestored(film(ORDER.model_copy(update=change), BOTH), settings) == (), change
+    for choices in ({"clips": CHOICES.clips}, {"restore": EngineId(name="gfpgan", version=1)}):
+        assert unrestored(film(ORDER, BOTH.model_copy(update=choices)), settings) == (), choices
